@@ -1,0 +1,311 @@
+//! From rules to Cedar: the artefact that is proven is the artefact that is enforced.
+//!
+//! Policies are built as syntax trees, never as text, so nothing an agent writes can become syntax. Every rule becomes
+//! one policy, named after its place (`docs_writer/endpoints/0/rules/1`).
+//!
+//! INVARIANT: no compiled or accepted policy can fail to evaluate. All are strictly validated against the schema, and
+//! optional attributes and tags are read only behind `has` and `hasTag`.
+
+mod conditions;
+mod globs;
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use cedar_policy::pst::{
+    ActionConstraint, Clause, Effect, Expr, Policy as PstPolicy, PolicyID, PrincipalConstraint, ResourceConstraint,
+    StaticPolicy, Template,
+};
+use cedar_policy::{PolicySet, ValidationMode, Validator};
+use smol_str::SmolStr;
+
+pub use globs::Globs;
+
+use crate::digest::Digest;
+use crate::pattern::MethodPattern;
+use crate::policy::{Allow, Endpoint, Entry, Policy, RestRule, Traffic};
+use crate::schema;
+
+/// A Cedar policy set over the one schema: strictly validated, without templates.
+#[derive(Debug, Clone)]
+pub struct Compiled {
+    policies: PolicySet,
+    text: Arc<str>,
+    digest: Digest,
+    origins: Arc<BTreeMap<String, Origin>>,
+    globs: Globs,
+}
+
+/// Which part of a policy file a Cedar policy came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The entry's key.
+    pub policy: String,
+    /// The endpoint's index in it.
+    pub endpoint: usize,
+    /// The index in `rules` or, for a deny, in `deny_rules`; `None` for a preset and for L4.
+    pub rule: Option<usize>,
+    /// Whether it denies.
+    pub deny: bool,
+}
+
+/// Why there is no Cedar.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CompileError {
+    /// The text is not Cedar.
+    #[error("{file}{}: not Cedar: {message}", position(.at))]
+    Syntax {
+        /// As the caller named it.
+        file: String,
+        /// Line and column, from 1, where known.
+        at: Option<(usize, usize)>,
+        /// Cedar's.
+        message: String,
+    },
+    /// The policy is outside the schema, a template, or uses a construct that cannot be decided.
+    #[error("{file}: policy {policy}: {message}")]
+    Invalid {
+        /// As the caller named it.
+        file: String,
+        /// The policy's id.
+        policy: String,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+impl Compiled {
+    /// Compiles the rule language.
+    ///
+    /// # Errors
+    /// None that a parsed policy can cause; should this code and the schema ever disagree, that is an error and
+    /// nothing is enforced.
+    pub fn policy(policy: &Policy) -> Result<Compiled, CompileError> {
+        let mut made = Vec::new();
+        for (key, entry) in &policy.entries {
+            for (at, endpoint) in entry.endpoints.iter().enumerate() {
+                compile_endpoint(key, entry, at, endpoint, &mut made);
+            }
+        }
+        let mut origins = BTreeMap::new();
+        let mut policies = PolicySet::new();
+        let mut text = String::new();
+        for (origin, template) in made {
+            let id = template.id.0.to_string();
+            let invalid = |message: String| CompileError::Invalid {
+                file: "compiled policy".to_owned(),
+                policy: id.clone(),
+                message,
+            };
+            let policy = StaticPolicy::try_from(template).map_err(|e| invalid(e.to_string())).and_then(|p| {
+                cedar_policy::Policy::from_pst(PstPolicy::Static(p)).map_err(|e| invalid(e.to_string()))
+            })?;
+            text.push_str(&format!("// {id}\n{}\n\n", policy.to_cedar().unwrap_or_default()));
+            policies.add(policy).map_err(|e| invalid(e.to_string()))?;
+            origins.insert(id, origin);
+        }
+        Compiled::validated(policies, text, origins, "compiled policy")
+    }
+
+    /// Reads hand-written Cedar: a ceiling.
+    ///
+    /// # Errors
+    /// Text that is not Cedar, templates, policies that the schema does not admit, an empty set.
+    pub fn cedar(text: &str, file: &str) -> Result<Compiled, CompileError> {
+        let policies = PolicySet::from_str(text).map_err(|errors| CompileError::Syntax {
+            file: file.to_owned(),
+            at: position_of(&errors, text),
+            message: errors.to_string(),
+        })?;
+        let invalid = |policy: &str, message: &str| CompileError::Invalid {
+            file: file.to_owned(),
+            policy: policy.to_owned(),
+            message: message.to_owned(),
+        };
+        if let Some(template) = policies.templates().next() {
+            let id = template.id().to_string();
+            return Err(invalid(&id, "templates (?principal, ?resource) are not accepted; write the policy out"));
+        }
+        if policies.is_empty() {
+            return Err(invalid(
+                "-",
+                "there is no policy; to allow nothing, write `forbid(principal, action, resource);`",
+            ));
+        }
+        Compiled::validated(policies, text.to_owned(), BTreeMap::new(), file)
+    }
+
+    fn validated(
+        policies: PolicySet,
+        text: String,
+        origins: BTreeMap<String, Origin>,
+        file: &str,
+    ) -> Result<Compiled, CompileError> {
+        let result = Validator::new(schema::cedar().clone()).validate(&policies, ValidationMode::Strict);
+        if let Some(error) = result.validation_errors().next() {
+            return Err(CompileError::Invalid {
+                file: file.to_owned(),
+                policy: error.policy_id().to_string(),
+                message: error.to_string(),
+            });
+        }
+        let globs = Globs::of(&policies).map_err(|(policy, message)| CompileError::Invalid {
+            file: file.to_owned(),
+            policy,
+            message,
+        })?;
+        let digest = Digest::of(text.as_bytes());
+        Ok(Compiled { policies, text: text.into(), digest, origins: Arc::new(origins), globs })
+    }
+
+    /// The policies.
+    pub fn policies(&self) -> &PolicySet {
+        &self.policies
+    }
+
+    /// The Cedar text that the digest is of.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The digest of [`Compiled::text`]: a certificate's subject.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Where a compiled policy came from; `None` for hand-written ones.
+    pub fn origin(&self, id: &str) -> Option<&Origin> {
+        self.origins.get(id)
+    }
+
+    /// All origins, by policy id.
+    pub fn origins(&self) -> &BTreeMap<String, Origin> {
+        &self.origins
+    }
+
+    /// The patterns with `?` that the policies name.
+    pub fn globs(&self) -> &Globs {
+        &self.globs
+    }
+}
+
+fn compile_endpoint(key: &str, entry: &Entry, at: usize, endpoint: &Endpoint, out: &mut Vec<(Origin, Template)>) {
+    let place = Place { key, at, entry, endpoint };
+    match &endpoint.traffic {
+        Traffic::Opaque => out.push(place.policy(Effect::Permit, None, ActionConstraint::Any, Vec::new())),
+        Traffic::Rest(rest) => {
+            match &rest.allow {
+                Allow::Access(access) => {
+                    let actions = conditions::actions(access.actions());
+                    out.push(place.policy(Effect::Permit, None, actions, Vec::new()));
+                }
+                Allow::Rules(rules) => {
+                    out.extend(rules.iter().enumerate().map(|(n, rule)| place.rule(Effect::Permit, n, rule)));
+                }
+            }
+            out.extend(rest.deny.iter().enumerate().map(|(n, rule)| place.rule(Effect::Forbid, n, rule)));
+        }
+    }
+}
+
+/// An endpoint in its policy.
+struct Place<'a> {
+    key: &'a str,
+    at: usize,
+    entry: &'a Entry,
+    endpoint: &'a Endpoint,
+}
+
+impl Place<'_> {
+    fn rule(&self, effect: Effect, number: usize, rule: &RestRule) -> (Origin, Template) {
+        let mut wanted = Vec::new();
+        let actions = match &rule.method {
+            MethodPattern::Any => conditions::actions(crate::policy::Access::Full.actions()),
+            MethodPattern::Exact(method) => {
+                if method.action() == "OTHER" {
+                    wanted.push(conditions::method(method));
+                }
+                match method.action() {
+                    "GET" => conditions::actions(&["GET", "HEAD"]),
+                    action => conditions::actions(&[action]),
+                }
+            }
+        };
+        wanted.extend(conditions::path(&rule.path));
+        for (name, globs) in &rule.query {
+            wanted.push(match effect {
+                Effect::Permit => conditions::query_is(name, globs),
+                // A deny that a repeated key could slip past would be no deny.
+                Effect::Forbid => conditions::query_may_be(name, globs),
+            });
+        }
+        self.policy(effect, Some(number), actions, wanted)
+    }
+
+    fn policy(
+        &self,
+        effect: Effect,
+        rule: Option<usize>,
+        actions: ActionConstraint,
+        wanted: Vec<Expr>,
+    ) -> (Origin, Template) {
+        let deny = effect == Effect::Forbid;
+        let origin = Origin { policy: self.key.to_owned(), endpoint: self.at, rule, deny };
+        let mut all = conditions::host(&self.endpoint.host);
+        all.push(conditions::ports(&self.endpoint.ports));
+        all.extend(conditions::binaries(&self.entry.binaries));
+        if let (Some(time), false) = (self.endpoint.expires_at, deny) {
+            all.push(conditions::before(time));
+        }
+        all.extend(wanted);
+        let mut annotations = BTreeMap::from([
+            ("policy".to_owned(), SmolStr::new(self.key)),
+            ("endpoint".to_owned(), SmolStr::new(self.at.to_string())),
+        ]);
+        if let Some(rule) = rule {
+            let list = if deny { "deny_rule" } else { "rule" };
+            annotations.insert(list.to_owned(), SmolStr::new(rule.to_string()));
+        }
+        if self.endpoint.review_auto && !deny {
+            annotations.insert("review".to_owned(), SmolStr::new("auto"));
+        }
+        let template = Template::new(
+            PolicyID(SmolStr::new(origin.id())),
+            effect,
+            PrincipalConstraint::Any,
+            actions,
+            ResourceConstraint::Any,
+        )
+        .with_annotations(annotations);
+        let clauses = conditions::all(all).map(|expr| Clause::When(Arc::new(expr)));
+        #[expect(clippy::expect_used, reason = "a clause is refused for slots and unknowns only, and has neither")]
+        let template = template.try_with_clauses(clauses).expect("no slots");
+        (origin, template)
+    }
+}
+
+impl Origin {
+    /// The Cedar policy's id.
+    pub fn id(&self) -> String {
+        let Origin { policy, endpoint, rule, deny } = self;
+        match (rule, deny) {
+            (None, _) => format!("{policy}/endpoints/{endpoint}"),
+            (Some(rule), false) => format!("{policy}/endpoints/{endpoint}/rules/{rule}"),
+            (Some(rule), true) => format!("{policy}/endpoints/{endpoint}/deny_rules/{rule}"),
+        }
+    }
+}
+
+fn position(at: &Option<(usize, usize)>) -> String {
+    at.map(|(line, column)| format!(":{line}:{column}")).unwrap_or_default()
+}
+
+fn position_of(errors: &cedar_policy::ParseErrors, text: &str) -> Option<(usize, usize)> {
+    use miette::Diagnostic;
+    let offset = errors.labels()?.next()?.offset();
+    let before = text.get(..offset)?;
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |rest| rest.chars().count()) + 1;
+    Some((line, column))
+}

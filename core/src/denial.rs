@@ -1,0 +1,266 @@
+//! A refusal in words that an agent can act on: RFC 9457 problem details with the narrowest proposal, ready to post.
+//!
+//! INVARIANT: nothing here has seen a query string, a header or a body.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::decide::{Layer, Reason, Refusal};
+use crate::digest::Digest;
+use crate::request::Port;
+
+/// The body of a 403. See the contract for each member's meaning.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Denial {
+    /// `urn:narrowgate:problem:policy-denied`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// For people.
+    pub title: String,
+    /// The HTTP status: 403.
+    pub status: u16,
+    /// `policy_denied`.
+    pub error: String,
+    /// What was refused and why, in a sentence.
+    pub detail: String,
+    /// Where it was decided.
+    pub layer: Layer,
+    /// `tcp`, or how the endpoint's requests are read.
+    pub protocol: String,
+    /// The destination's host.
+    pub host: String,
+    /// The destination's port.
+    pub port: u16,
+    /// The request's method, at L7.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// The canonical path, at L7; never the query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The calling executable; empty where it could not be identified.
+    pub binary: String,
+    /// The key of the entry that governs the endpoint, if any.
+    pub policy: Option<String>,
+    /// What was asked, as a rule would say it.
+    pub rule: String,
+    /// Why.
+    pub reason: Reason,
+    /// What would have allowed it; absent where nothing could.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule_missing: Option<Value>,
+    /// `d_…`
+    pub denial_id: String,
+    /// What to do about it, in order.
+    pub next_steps: Vec<Value>,
+    /// The same for a reader of prose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_guidance: Option<String>,
+}
+
+/// What was refused, as far as a denial may know it.
+#[derive(Debug, Clone)]
+pub struct DeniedRequest {
+    /// Where it was decided.
+    pub layer: Layer,
+    /// `tcp`, `rest`, …
+    pub protocol: String,
+    /// The destination's host.
+    pub host: String,
+    /// The destination's port.
+    pub port: Port,
+    /// The method, at L7.
+    pub method: Option<String>,
+    /// The path without its query, at L7; canonical unless it is refused for having no canonical form.
+    pub path: Option<String>,
+    /// The calling executable; empty where unknown.
+    pub binary: String,
+}
+
+/// A denial as it is listed and as evidence for a proposal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DenialRecord {
+    /// `d_…`
+    pub denial_id: String,
+    /// RFC 3339.
+    pub time: String,
+    /// Where it was decided.
+    pub layer: Layer,
+    /// The destination's host.
+    pub host: String,
+    /// The destination's port.
+    pub port: u16,
+    /// The method, at L7.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// The path without its query, at L7.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The calling executable.
+    pub binary: String,
+    /// Why.
+    pub reason: Reason,
+}
+
+impl Denial {
+    /// Says `refusal` of `request`. `proposals` is false where the operator has switched them off.
+    pub fn new(id: String, request: DeniedRequest, refusal: &Refusal, proposals: bool) -> Denial {
+        let rule = match (&request.method, &request.path) {
+            (Some(method), Some(path)) => format!("{method} {path}"),
+            _ => format!("CONNECT {}:{}", request.host, request.port),
+        };
+        let grantable = matches!(refusal.reason, Reason::NoMatchingRule | Reason::LeaseExpired);
+        let offer = proposals && grantable;
+        Denial {
+            kind: "urn:narrowgate:problem:policy-denied".to_owned(),
+            title: "Policy denied".to_owned(),
+            status: 403,
+            error: "policy_denied".to_owned(),
+            detail: detail(&request, refusal),
+            layer: request.layer,
+            rule_missing: grantable.then(|| rule_missing(&request)),
+            next_steps: if proposals { next_steps(&id, &request, offer) } else { Vec::new() },
+            agent_guidance: proposals.then(|| guidance(refusal.reason).to_owned()),
+            protocol: request.protocol,
+            host: request.host,
+            port: request.port.get(),
+            method: request.method,
+            path: request.path,
+            binary: request.binary,
+            policy: refusal.policy.clone(),
+            rule,
+            reason: refusal.reason,
+            denial_id: id,
+        }
+    }
+
+    /// The record of this denial at `time`, in RFC 3339.
+    pub fn record(&self, time: String) -> DenialRecord {
+        DenialRecord {
+            denial_id: self.denial_id.clone(),
+            time,
+            layer: self.layer,
+            host: self.host.clone(),
+            port: self.port,
+            method: self.method.clone(),
+            path: self.path.clone(),
+            binary: self.binary.clone(),
+            reason: self.reason,
+        }
+    }
+}
+
+fn detail(request: &DeniedRequest, refusal: &Refusal) -> String {
+    let DeniedRequest { host, port, method, path, binary, .. } = request;
+    let what = match (method, path) {
+        (Some(method), Some(path)) => format!("{method} {host}:{port}{path}"),
+        _ => format!("a connection to {host}:{port}"),
+    };
+    let who = if binary.is_empty() { "an unidentified program" } else { binary };
+    match refusal.reason {
+        Reason::NoMatchingRule => format!("no rule allows {what} for {who}"),
+        Reason::DenyRule => format!("the policy denies {what} for {who}"),
+        Reason::DestinationBlocked => format!("{what} is refused: this destination is never reachable"),
+        Reason::DnsFailed => format!("{what} is refused: the name does not resolve"),
+        Reason::RequestAmbiguous => format!("{what} is refused: servers could read this request in more than one way"),
+        Reason::PluginError => format!("{what} is refused: the plugin for this host could not read it"),
+        Reason::LeaseExpired => format!("the rule that allowed {what} for {who} has expired"),
+        Reason::DeniedByReviewer => format!("a reviewer denied {what} for {who}"),
+        Reason::ReviewTimedOut => format!("no reviewer answered in time about {what} for {who}"),
+        Reason::PolicyUnavailable => format!("{what} is refused: no proven policy is in force"),
+    }
+}
+
+fn rule_missing(request: &DeniedRequest) -> Value {
+    let DeniedRequest { host, port, method, path, binary, .. } = request;
+    match (method, path) {
+        (Some(method), Some(path)) => json!({
+            "type": "rest_allow", "layer": "l7", "host": host, "port": port, "method": method, "path": path,
+            "binary": binary,
+        }),
+        _ => json!({ "type": "l4_allow", "layer": "l4", "host": host, "port": port, "binary": binary }),
+    }
+}
+
+fn next_steps(id: &str, request: &DeniedRequest, offer: bool) -> Vec<Value> {
+    let mut steps = vec![
+        json!({ "action": "read_skill", "path": "/etc/narrowgate/skills/policy_advisor.md",
+                "url": "http://policy.local/v1/skill" }),
+        json!({ "action": "inspect_policy", "method": "GET", "url": "http://policy.local/v1/policy/current" }),
+        json!({ "action": "inspect_recent_denials", "method": "GET",
+                "url": "http://policy.local/v1/denials?last=5" }),
+    ];
+    if offer {
+        steps.push(json!({ "action": "submit_proposal", "method": "POST",
+            "url": "http://policy.local/v1/proposals", "body_type": "PolicyMergeOperation",
+            "body": narrowest_proposal(id, request) }));
+    }
+    steps
+}
+
+/// The narrowest rule that would have let the request through, as a proposal.
+///
+/// For a refused connection nothing is known of what would be asked over it. Where the port says HTTP, an inspected
+/// read-only endpoint is narrower than opaque bytes, and the next denial is then exact.
+fn narrowest_proposal(id: &str, request: &DeniedRequest) -> Value {
+    let DeniedRequest { host, port, method, path, binary, .. } = request;
+    let mut endpoint = json!({ "host": host, "port": port });
+    let summary = match (method, path) {
+        (Some(method), Some(path)) => {
+            endpoint = json!({ "host": host, "port": port, "protocol": "rest",
+                               "rules": [{ "allow": { "method": method, "path": path } }] });
+            format!("{method} {path} on {host}:{port}")
+        }
+        _ if [Port::HTTP, Port::HTTPS].contains(port) => {
+            endpoint = json!({ "host": host, "port": port, "protocol": "rest", "access": "read-only" });
+            format!("read from {host}:{port}")
+        }
+        _ => format!("connect to {host}:{port}"),
+    };
+    let name = rule_name(request, &endpoint);
+    let mut rule = json!({ "name": name, "endpoints": [endpoint] });
+    if let (Some(rule), false) = (rule.as_object_mut(), binary.is_empty()) {
+        rule.insert("binaries".to_owned(), json!([{ "path": binary }]));
+    }
+    json!({
+        "intent_summary": format!("Allow {summary}"),
+        "denial_ids": [id],
+        "operations": [{ "addRule": { "ruleName": name, "rule": rule } }],
+    })
+}
+
+/// The same need gets the same name, so that asking twice is recognised; different needs get different ones.
+fn rule_name(request: &DeniedRequest, endpoint: &Value) -> String {
+    let verb = request.method.as_deref().unwrap_or("connect").to_ascii_lowercase();
+    let readable: String = format!("{verb}_{}", request.host)
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+        .take(60)
+        .collect();
+    let digest = Digest::of(format!("{endpoint} {}", request.binary).as_bytes()).hex();
+    format!("{readable}_{}", digest.get(..8).unwrap_or_default())
+}
+
+fn guidance(reason: Reason) -> &'static str {
+    match reason {
+        Reason::NoMatchingRule | Reason::LeaseExpired => {
+            "Do not look for a way around this: ask for exactly what you need by posting the submit_proposal body (edit \
+             its intent_summary to say why, and keep the rule this narrow). Then wait on \
+             http://policy.local/v1/proposals/{id}/wait and, once policy_reloaded is true, send the same request again."
+        }
+        Reason::DenyRule | Reason::DeniedByReviewer => {
+            "This was denied on purpose, and asking for the same again will be refused. Do without it, or tell the \
+             person you work for what you needed it for."
+        }
+        Reason::RequestAmbiguous => {
+            "Send the request in one plain form: no encoded slashes or dots, no empty segments, no ';' parameters, and \
+             the same host in the connection, the TLS name and the Host header. No policy change will help."
+        }
+        Reason::ReviewTimedOut => {
+            "Nobody was there to answer. Post the proposal and wait for it, or tell the person you work for."
+        }
+        Reason::DestinationBlocked | Reason::DnsFailed | Reason::PluginError | Reason::PolicyUnavailable => {
+            "No proposal can change this. Check the destination, or tell the person you work for what happened."
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The rule language: what a policy file says, as types that cannot hold anything else.
+//!
+//! [`Policy::parse`] is the only way in from text and [`Policy::to_yaml`] the way out; the two round-trip. Nothing
+//! here decides anything: [`crate::compile`] gives a policy its meaning, in Cedar.
+
+mod decode;
+mod encode;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+pub(crate) use decode::{Decoder, Spot};
+
+use crate::pattern::{BinaryPattern, Glob, HostPattern, MethodPattern, PathPattern};
+use crate::request::{PathOptions, Port};
+
+/// A policy, or a ceiling written in the rule language.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Policy {
+    /// What happens to a request that no rule allows.
+    pub on_miss: OnMiss,
+    /// The entries of `network_policies`, by key.
+    pub entries: BTreeMap<String, Entry>,
+}
+
+/// What happens to a request that no rule allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnMiss {
+    /// It is denied.
+    #[default]
+    Deny,
+}
+
+/// Some endpoints, for some binaries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// For people; the key where the file gives none.
+    pub name: String,
+    /// Which executables; empty means any.
+    pub binaries: Vec<BinaryPattern>,
+    /// At least one.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One destination and what may be done there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Which hosts.
+    pub host: HostPattern,
+    /// Which ports: at least one, ascending, each once.
+    pub ports: Vec<Port>,
+    /// Opaque bytes, or requests that are read.
+    pub traffic: Traffic,
+    /// When what it allows ends, in seconds since the Unix epoch. What it denies does not end.
+    pub expires_at: Option<i64>,
+    /// In a ceiling: what fits inside may be applied without a person.
+    pub review_auto: bool,
+}
+
+/// How an endpoint's traffic is treated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Traffic {
+    /// Relayed unread: every request of every protocol is allowed.
+    Opaque,
+    /// Read and decided request by request.
+    Rest(Rest),
+}
+
+/// What an inspected HTTP endpoint allows and denies.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rest {
+    /// What is allowed.
+    pub allow: Allow,
+    /// What is denied whatever any entry allows.
+    pub deny: Vec<RestRule>,
+    /// How paths are read.
+    pub paths: PathOptions,
+}
+
+/// An access preset or rules, never both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Allow {
+    /// A preset.
+    Access(Access),
+    /// Rules; empty only where the endpoint exists for its denies.
+    Rules(Vec<RestRule>),
+}
+
+impl Default for Allow {
+    fn default() -> Allow {
+        Allow::Rules(Vec::new())
+    }
+}
+
+/// Access presets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// GET, HEAD and OPTIONS.
+    ReadOnly,
+    /// The same, and POST, PUT and PATCH.
+    ReadWrite,
+    /// Any method.
+    Full,
+}
+
+impl Access {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Access::ReadOnly => "read-only",
+            Access::ReadWrite => "read-write",
+            Access::Full => "full",
+        }
+    }
+
+    /// The Cedar actions it stands for.
+    pub fn actions(self) -> &'static [&'static str] {
+        match self {
+            Access::ReadOnly => &["GET", "HEAD", "OPTIONS"],
+            Access::ReadWrite => &["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH"],
+            Access::Full => &["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "OTHER"],
+        }
+    }
+}
+
+/// Requests, by method, path and query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestRule {
+    /// Which methods.
+    pub method: MethodPattern,
+    /// Which canonical paths.
+    pub path: PathPattern,
+    /// What each named query key must be. Keys not named are free.
+    pub query: BTreeMap<String, Vec<Glob>>,
+}
+
+/// What a text is read as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// What is enforced: an L4 and an inspected endpoint may not match the same connection.
+    Policy,
+    /// An upper bound: endpoints simply add up.
+    Ceiling,
+}
+
+impl Policy {
+    /// Reads YAML or JSON. `file` is only quoted in errors.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each with its line, column and field.
+    pub fn parse(text: &str, file: &str, role: Role) -> Result<Policy, ParseErrors> {
+        decode::policy(text, file, role)
+    }
+
+    /// A policy that allows nothing.
+    pub fn empty() -> Policy {
+        Policy::default()
+    }
+}
+
+/// Everything that is wrong with a text; never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParseErrors(Vec<ParseError>);
+
+/// One thing that is wrong with a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParseError {
+    /// The file, as the caller named it.
+    pub file: String,
+    /// The line, from 1; 0 where the text has none (a JSON value).
+    pub line: usize,
+    /// The column, from 1; 0 where the text has none.
+    pub column: usize,
+    /// The field, as a JSON pointer; empty for the whole document.
+    pub field: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+impl ParseErrors {
+    /// In the order of the file.
+    pub fn errors(&self) -> &[ParseError] {
+        &self.0
+    }
+
+    pub(crate) fn new(errors: Vec<ParseError>) -> ParseErrors {
+        debug_assert!(!errors.is_empty());
+        ParseErrors(errors)
+    }
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file)?;
+        if self.line > 0 {
+            write!(f, ":{}:{}", self.line, self.column)?;
+        }
+        if !self.field.is_empty() {
+            write!(f, ": {}", self.field)?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+impl fmt::Display for ParseErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, error) in self.0.iter().enumerate() {
+            if at > 0 {
+                f.write_str("\n")?;
+            }
+            error.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ParseErrors {}
+impl std::error::Error for ParseError {}

@@ -1,0 +1,233 @@
+//! The rule language, end to end: text to decision.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use narrowgate_core::compile::Compiled;
+use narrowgate_core::decide::{Decision, Reason, Route, Snapshot};
+use narrowgate_core::policy::{Policy, Role};
+use narrowgate_core::request::{Authority, Method, Operation, PathOptions, Process, Request, Target};
+
+const GITHUB: &str = r#"
+version: 1
+network_policies:
+  docs:
+    name: docs-writer
+    binaries: [{ path: /usr/bin/curl }]
+    endpoints:
+      - host: api.github.com
+        port: 443
+        protocol: rest
+        rules:
+          - allow: { method: GET, path: "/repos/*/contents/*.md" }
+          - allow: { method: PUT, path: "/repos/acme/site/contents/docs/**", query: { ref: main } }
+          - allow: { method: GET, path: "/repos/*/site/**/raw" }
+          - allow: { method: GET, path: "/v?/x" }
+          - allow: { method: PURGE, path: "/cache" }
+        deny_rules:
+          - { method: "*", path: "/repos/acme/site/contents/docs/secret/**" }
+          - { method: PUT, path: "/**", query: { force: { any: ["1", "true"] } } }
+  db:
+    endpoints: [{ host: "**.db.example.com", ports: [5432, 5433] }]
+  leased:
+    endpoints:
+      - { host: lease.example.com, port: 443, protocol: rest, access: read-only, expires_at: "2026-12-01T00:00:00Z" }
+"#;
+
+fn snapshot(text: &str) -> Snapshot {
+    let policy = Policy::parse(text, "policy.yaml", Role::Policy).unwrap_or_else(|e| panic!("{e}"));
+    let compiled = Compiled::policy(&policy).unwrap_or_else(|e| panic!("{e}"));
+    Snapshot::new(policy, compiled, 1)
+}
+
+fn request(line: &str, binary: &str) -> Request {
+    let (method, url) = line.split_once(' ').unwrap();
+    let rest = url.strip_prefix("https://").unwrap();
+    let (authority, target) = rest.split_once('/').map_or((rest, String::new()), |(a, t)| (a, format!("/{t}")));
+    let Authority { host, port } = Authority::parse(authority, Some(narrowgate_core::request::Port::HTTPS)).unwrap();
+    let operation = match method {
+        "CONNECT" => Operation::Connect,
+        _ => Operation::Http {
+            method: Method::parse(method).unwrap(),
+            target: Target::parse(&target, &PathOptions::default()).unwrap(),
+        },
+    };
+    let process = Process { path: binary.into(), sandbox: "dev".into(), ..Process::default() };
+    Request { process, host, port, operation, now: 1_764_500_000 }
+}
+
+fn check(snapshot: &Snapshot, request: &Request, expect: Result<&str, Reason>) {
+    match (snapshot.decide(request), expect) {
+        (Decision::Allow(permit), Ok(rule)) => assert_eq!(permit.rule(), rule, "{request:?}"),
+        (Decision::Deny(refusal), Err(reason)) => assert_eq!(refusal.reason, reason, "{request:?}"),
+        (decision, expect) => panic!("{request:?}: {decision:?}, not {expect:?}"),
+    }
+}
+
+#[test]
+fn decisions() {
+    use Reason::{DenyRule, NoMatchingRule};
+    let snapshot = snapshot(GITHUB);
+    let contents = "docs/endpoints/0/rules/1";
+    let cases = [
+        ("GET https://api.github.com/repos/a/contents/x.md", Ok("docs/endpoints/0/rules/0")),
+        ("HEAD https://api.github.com/repos/a/contents/x.md", Ok("docs/endpoints/0/rules/0")),
+        ("POST https://api.github.com/repos/a/contents/x.md", Err(NoMatchingRule)),
+        ("GET https://api.github.com/repos/a/b/contents/x.md", Err(NoMatchingRule)),
+        ("GET https://api.github.com/repos/a/contents/d/x.md", Err(NoMatchingRule)),
+        ("PUT https://api.github.com/repos/acme/site/contents/docs/a?ref=main", Ok(contents)),
+        ("PUT https://api.github.com/repos/acme/site/contents/docs?ref=main&x=1", Ok(contents)),
+        ("PUT https://api.github.com/repos/acme/site/contents/docs/a", Err(NoMatchingRule)),
+        ("PUT https://api.github.com/repos/acme/site/contents/docs/a?ref=dev", Err(NoMatchingRule)),
+        ("PUT https://api.github.com/repos/acme/site/contents/docs/a?ref=main&ref=main", Err(NoMatchingRule)),
+        ("PUT https://api.github.com/repos/acme/site/contents/docs/secret/a?ref=main", Err(DenyRule)),
+        ("PUT https://api.github.com/repos/acme/site/contents/docs/a?ref=main&force=1", Err(DenyRule)),
+        ("PUT https://api.github.com/repos/acme/site/contents/docs/a?ref=main&force=0&force=0", Err(DenyRule)),
+        ("PUT https://api.github.com/repos/acme/site/contents/docs/a?ref=main&force=0", Ok(contents)),
+        ("GET https://api.github.com/repos/a/site/raw", Ok("docs/endpoints/0/rules/2")),
+        ("GET https://api.github.com/repos/a/site/x/y/raw", Ok("docs/endpoints/0/rules/2")),
+        ("GET https://api.github.com/repos/a/b/site/raw", Err(NoMatchingRule)),
+        ("GET https://api.github.com/v1/x", Ok("docs/endpoints/0/rules/3")),
+        ("GET https://api.github.com/v11/x", Err(NoMatchingRule)),
+        ("GET https://api.github.com/v/x", Err(NoMatchingRule)),
+        ("PURGE https://api.github.com/cache", Ok("docs/endpoints/0/rules/4")),
+        ("PROPFIND https://api.github.com/cache", Err(NoMatchingRule)),
+        ("GET https://api.github.com:8443/v1/x", Err(NoMatchingRule)),
+        ("CONNECT https://api.github.com", Err(NoMatchingRule)),
+        ("CONNECT https://a.b.db.example.com:5433", Ok("db/endpoints/0")),
+        ("CONNECT https://db.example.com:5433", Err(NoMatchingRule)),
+        ("GET https://a.db.example.com:5432/", Ok("db/endpoints/0")),
+    ];
+    for (line, expect) in cases {
+        check(&snapshot, &request(line, "/usr/bin/curl"), expect);
+    }
+}
+
+#[test]
+fn binaries_and_ancestors() {
+    let snapshot = snapshot(GITHUB);
+    let mut asked = request("GET https://api.github.com/v1/x", "/usr/bin/git");
+    check(&snapshot, &asked, Err(Reason::NoMatchingRule));
+    asked.process.ancestors = vec!["/usr/bin/bash".into(), "/usr/bin/curl".into()];
+    check(&snapshot, &asked, Ok("docs/endpoints/0/rules/3"));
+    asked.process = Process::default();
+    check(&snapshot, &asked, Err(Reason::NoMatchingRule));
+}
+
+#[test]
+fn a_lease_ends() {
+    let snapshot = snapshot(GITHUB);
+    let end = "2026-12-01T00:00:00Z".parse::<jiff::Timestamp>().unwrap().as_second();
+    let mut asked = request("GET https://lease.example.com/", "");
+    for (now, expect) in [(end - 1, Ok("leased/endpoints/0")), (end, Err(Reason::LeaseExpired))] {
+        asked.now = now;
+        check(&snapshot, &asked, expect);
+    }
+}
+
+#[test]
+fn routes() {
+    let snapshot = snapshot(GITHUB);
+    let process = Process::default();
+    for (authority, expect) in [
+        ("x.db.example.com:5432", "opaque"),
+        ("api.github.com:443", "inspect"),
+        ("api.github.com:80", "deny"),
+        ("example.org:443", "deny"),
+    ] {
+        let at = Authority::parse(authority, None).unwrap();
+        let got = match snapshot.route(&process, &at.host, at.port, 0) {
+            Route::Opaque(_) => "opaque",
+            Route::Inspect => "inspect",
+            Route::Deny(_) => "deny",
+        };
+        assert_eq!(got, expect, "{authority}");
+    }
+}
+
+#[test]
+fn yaml_round_trips() {
+    let policy = Policy::parse(GITHUB, "policy.yaml", Role::Policy).unwrap();
+    let again = Policy::parse(&policy.to_yaml(), "again.yaml", Role::Policy).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(policy, again);
+    let json = policy.to_json().to_string();
+    assert_eq!(Policy::parse(&json, "again.json", Role::Policy).unwrap_or_else(|e| panic!("{e}\n{json}")), policy);
+}
+
+#[test]
+fn errors_name_file_line_and_field() {
+    let head = "version: 1\nnetwork_policies:\n";
+    let entry = |endpoint: &str| format!("{head}  a:\n    endpoints:\n      - {endpoint}\n");
+    let cases = [
+        (String::new(), "f:1:1: the document is empty"),
+        ("version: 2\nnetwork_policies: {}".into(), "f:1:10: /version: \"2\" is not one of 1"),
+        ("network_policies: {}".into(), "the field \"version\" is required"),
+        (format!("{head}  a: &x {{}}\n"), "anchors (&name) are not accepted"),
+        (format!("{head}  a: *x\n"), "f:3:"),
+        ("version: 1\nversion: 1\n".into(), "f:2:1: duplicate key \"version\""),
+        ("version: 1\n---\nversion: 1\n".into(), "one document only"),
+        ("version: !int 1\n".into(), "tags (!type) are not accepted"),
+        ("a: [\n".into(), "not YAML"),
+        (
+            entry("{ host: a.com, port: 0, access: full, protocol: rest }"),
+            "/network_policies/a/endpoints/0/port: expected a port",
+        ),
+        (entry("{ host: a.com, port: 0x1bb }"), "expected a port"),
+        (
+            entry("{ host: \"*\", port: 443 }"),
+            "f:5:17: /network_policies/a/endpoints/0/host: pattern \"*\", character 1: a wildcard needs a domain",
+        ),
+        (entry("{ host: a.com, port: 443, protocol: graphql }"), "\"graphql\" is not one of rest"),
+        (entry("{ host: a.com, port: 443, protocol: rest }"), "\"access\" or \"rules\" is required"),
+        (entry("{ host: a.com, port: 443, protocol: rest, access: full, rules: [] }"), "not both"),
+        (entry("{ host: a.com, port: 443, access: full }"), "needs an inspected endpoint"),
+        (entry("{ host: a.com, port: 443, prot: rest }"), "did you mean \"protocol\"?"),
+        (entry("{ host: a.com, port: 443, review: auto }"), "review belongs in a ceiling"),
+        (entry("{ host: a.com, port: 443, expires_at: tomorrow }"), "is not an RFC 3339 time"),
+        (
+            format!("{head}  a:\n    binaries: []\n    endpoints: [{{ host: a.com, port: 1 }}]\n"),
+            "leave it out for any binary",
+        ),
+        (format!("{head}  a/b:\n    endpoints: [{{ host: a.com, port: 1 }}]\n"), "/network_policies/a~1b: the name"),
+        (
+            format!(
+                "{head}  a:\n    endpoints:\n      - {{ host: \"*.x.com\", port: 1 }}\n      - {{ host: a.x.com, ports: [1, 2], protocol: rest, access: full }}\n"
+            ),
+            "f:5:9: /network_policies/a/endpoints/0: this L4 endpoint would let through everything that a/endpoints/1 inspects",
+        ),
+        ("version: 1\nfilesystem_policy: {}\nnetwork_policies: {}".into(), "nothing here would enforce it"),
+        (format!("{}1{}", "[".repeat(70), "]".repeat(70)), "nested deeper than 64 levels"),
+    ];
+    for (text, expect) in cases {
+        let errors = Policy::parse(&text, "f", Role::Policy).expect_err(&text).to_string();
+        assert!(errors.contains(expect), "{text}\n{errors}\nlacks {expect}");
+    }
+    let many = format!("version: 1\nnetwork_policies: {{}}\nx: [{}]", "1,".repeat(100_001));
+    assert!(Policy::parse(&many, "f", Role::Policy).unwrap_err().to_string().contains("more than 100000 nodes"));
+    let large = " ".repeat(1024 * 1024 + 1);
+    assert!(Policy::parse(&large, "f", Role::Policy).unwrap_err().to_string().contains("larger than 1 MiB"));
+}
+
+#[test]
+fn ceilings_in_cedar() {
+    let good = r#"permit(principal, action in Action::"write", resource)
+        when { resource.host == "api.github.com" && context.path like "/repos/acme/*" };"#;
+    Compiled::cedar(good, "c.cedar").unwrap_or_else(|e| panic!("{e}"));
+    let cases = [
+        ("", "there is no policy"),
+        ("permit(principal, action, resource", "c.cedar:1:"),
+        ("permit(principal == ?principal, action, resource);", "templates"),
+        ("permit(principal, action, resource) when { resource.nope == 1 };", "policy policy0"),
+        ("permit(principal, action, resource) when { resource.host == 1 };", "policy policy0"),
+        (
+            "permit(principal, action == Action::\"GET\", resource) when { context.path_globs.contains(\"a\") };",
+            "starts with '/'",
+        ),
+        (
+            "permit(principal, action == Action::\"GET\", resource) when { context.path_globs == [\"/a?\"] };",
+            "can only be asked",
+        ),
+    ];
+    for (text, expect) in cases {
+        let error = Compiled::cedar(text, "c.cedar").expect_err(text).to_string();
+        assert!(error.contains(expect), "{text}\n{error}");
+    }
+}
