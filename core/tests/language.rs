@@ -110,6 +110,14 @@ fn binaries_and_ancestors() {
     check(&snapshot, &asked, Ok("docs/endpoints/0/rules/3"));
     asked.process = Process::default();
     check(&snapshot, &asked, Err(Reason::NoMatchingRule));
+    // A deny is also for whoever cannot be identified.
+    let open = format!(
+        "{GITHUB}  open:\n    endpoints: [{{ host: api.github.com, port: 443, protocol: rest, access: full }}]\n"
+    );
+    let snapshot = self::snapshot(&open);
+    for (binary, expect) in [("/bin/other", Ok("open/endpoints/0")), ("", Err(Reason::DenyRule))] {
+        check(&snapshot, &request("PUT https://api.github.com/repos/acme/site/contents/docs/secret", binary), expect);
+    }
 }
 
 #[test]
@@ -202,6 +210,8 @@ fn errors_name_file_line_and_field() {
     }
     let many = format!("version: 1\nnetwork_policies: {{}}\nx: [{}]", "1,".repeat(100_001));
     assert!(Policy::parse(&many, "f", Role::Policy).unwrap_err().to_string().contains("more than 100000 nodes"));
+    let ports = format!("{{ host: a.com, ports: [{}] }}", "1,".repeat(257));
+    assert!(Policy::parse(&entry(&ports), "f", Role::Policy).unwrap_err().to_string().contains("at most 256 ports"));
     let large = " ".repeat(1024 * 1024 + 1);
     assert!(Policy::parse(&large, "f", Role::Policy).unwrap_err().to_string().contains("larger than 1 MiB"));
 }

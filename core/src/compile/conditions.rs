@@ -31,13 +31,21 @@ fn action_type() -> Name {
 
 /// The conjunction, or `None` for an empty list.
 pub(super) fn all(conditions: Vec<Expr>) -> Option<Expr> {
-    conditions.into_iter().reduce(|left, right| binary(BinaryOp::And, left, right))
+    joined(BinaryOp::And, conditions)
 }
 
 /// The disjunction; `false` for an empty list.
 fn any(conditions: impl IntoIterator<Item = Expr>) -> Expr {
-    let joined = conditions.into_iter().reduce(|left, right| binary(BinaryOp::Or, left, right));
-    joined.unwrap_or(Expr::Literal(Literal::Bool(false)))
+    joined(BinaryOp::Or, conditions.into_iter().collect()).unwrap_or(Expr::Literal(Literal::Bool(false)))
+}
+
+/// Halved again and again, so that a long list makes no deep tree: whoever walks or drops it recurses.
+fn joined(op: BinaryOp, mut conditions: Vec<Expr>) -> Option<Expr> {
+    if conditions.len() <= 1 {
+        return conditions.pop();
+    }
+    let right = conditions.split_off(conditions.len() / 2);
+    Some(binary(op, joined(op, conditions)?, joined(op, right)?))
 }
 
 pub(super) fn host(pattern: &HostPattern) -> Vec<Expr> {
@@ -61,18 +69,21 @@ pub(super) fn ports(ports: &[Port]) -> Expr {
         .map(|port| binary(BinaryOp::Eq, get(Expr::Var(Var::Resource), "port"), long(usize::from(port.get())))))
 }
 
-/// Nothing for an empty list: any binary.
-pub(super) fn binaries(patterns: &[BinaryPattern]) -> Option<Expr> {
+/// Nothing for an empty list: any binary. In a deny a process that could not be identified is meant too: making
+/// oneself unreadable must not be a way around it.
+pub(super) fn binaries(patterns: &[BinaryPattern], deny: bool) -> Option<Expr> {
     if patterns.is_empty() {
         return None;
     }
     let principal = || Expr::Var(Var::Principal);
-    Some(any(patterns.iter().flat_map(|pattern| {
+    let unidentified = deny.then(|| equals(get(principal(), "path"), ""));
+    let named = patterns.iter().flat_map(|pattern| {
         let own = all(of_path(pattern.path(), &principal));
         let ancestor =
             pattern.literal().map(|path| binary(BinaryOp::Contains, get(principal(), "ancestors"), string(path)));
         own.into_iter().chain(ancestor)
-    })))
+    });
+    Some(any(named.chain(unidentified)))
 }
 
 pub(super) fn before(time: i64) -> Expr {

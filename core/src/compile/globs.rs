@@ -81,9 +81,11 @@ impl Globs {
         if globs_of(expr).is_some() {
             return Err("path_globs can only be asked .contains(\"a pattern\")".to_owned());
         }
-        if matches!(expr, Expr::GetAttr { attr, .. } if attr == "segments") {
-            self.segments = true;
-        }
+        self.segments |= match expr {
+            Expr::GetAttr { attr, .. } => attr == "segments",
+            Expr::HasAttr { attrs, .. } => attrs.iter().any(|attr| attr == "segments"),
+            _ => false,
+        };
         children(expr)?.into_iter().try_for_each(|child| self.collect(child))
     }
 }

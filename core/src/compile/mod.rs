@@ -254,7 +254,7 @@ impl Place<'_> {
         let origin = Origin { policy: self.key.to_owned(), endpoint: self.at, rule, deny };
         let mut all = conditions::host(&self.endpoint.host);
         all.push(conditions::ports(&self.endpoint.ports));
-        all.extend(conditions::binaries(&self.entry.binaries));
+        all.extend(conditions::binaries(&self.entry.binaries, deny));
         if let (Some(time), false) = (self.endpoint.expires_at, deny) {
             all.push(conditions::before(time));
         }

@@ -7,6 +7,9 @@ use crate::pattern::{BinaryPattern, Glob, HostPattern, MethodPattern, PathPatter
 use crate::request::{PathOptions, Port};
 use crate::tree::{Node, TreeError, Value};
 
+/// How many alternatives one list of binaries, ports or query values may have: they become one expression.
+const MAX_ALTERNATIVES: usize = 256;
+
 pub(super) fn policy(text: &str, file: &str, role: Role) -> Result<Policy, ParseErrors> {
     let mut decoder = Decoder::new(file, role);
     match Node::parse(text) {
@@ -225,6 +228,7 @@ impl<'f> Decoder<'f> {
                 empty if empty.is_empty() => {
                     self.fail(&spot, "an empty list could mean any binary or none; leave it out for any binary")
                 }
+                many if many.len() > MAX_ALTERNATIVES => self.fail(&spot, too_many("binaries")),
                 spots => self.each(spots, |this, spot| {
                     let fields = this.fields(spot, &["path"])?;
                     let spot = this.required(&fields, "path")?;
@@ -294,6 +298,9 @@ impl<'f> Decoder<'f> {
                 let spots = self.list(&ports)?;
                 if spots.is_empty() {
                     return self.fail(&ports, "at least one port");
+                }
+                if spots.len() > MAX_ALTERNATIVES {
+                    return self.fail(&ports, too_many("ports"));
                 }
                 self.each(spots, |this, spot| this.port(&spot))?
             }
@@ -408,6 +415,9 @@ impl<'f> Decoder<'f> {
                     if spots.is_empty() {
                         return self.fail(&spot, "at least one value");
                     }
+                    if spots.len() > MAX_ALTERNATIVES {
+                        return self.fail(&spot, too_many("values"));
+                    }
                     self.each(spots, |this, spot| this.text(&spot).map(Glob::parse))?
                 }
                 _ => vec![Glob::parse(self.text(&spot)?)],
@@ -459,6 +469,10 @@ impl Policy {
         }
         None
     }
+}
+
+fn too_many(what: &str) -> String {
+    format!("at most {MAX_ALTERNATIVES} {what}; split the entry")
 }
 
 fn unknown_field(key: &str, known: &[&str]) -> String {

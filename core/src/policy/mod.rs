@@ -5,6 +5,7 @@
 
 mod decode;
 mod encode;
+pub mod json_schema;
 
 use std::collections::BTreeMap;
 use std::fmt;

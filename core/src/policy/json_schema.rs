@@ -1,0 +1,115 @@
+//! The rule language's shape as JSON Schema, for editors and agents. The decoder is stricter (patterns, canonical
+//! paths, clashes between endpoints); what it refuses for shape alone, this refuses too.
+
+use serde_json::{Value, json};
+
+/// A policy or a ceiling in the rule language.
+pub fn policy() -> Value {
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Narrowgate policy",
+        "type": "object",
+        "required": ["version", "network_policies"],
+        "additionalProperties": false,
+        "properties": {
+            "version": { "const": 1 },
+            "on_miss": { "enum": ["deny"], "description": "What happens to a request that no rule allows." },
+            "network_policies": {
+                "type": "object",
+                "propertyNames": { "pattern": "^[A-Za-z0-9_.-]{1,100}$" },
+                "additionalProperties": { "$ref": "#/$defs/entry" }
+            }
+        },
+        "$defs": definitions()
+    })
+}
+
+/// The body of `POST http://policy.local/v1/proposals`.
+pub fn proposal() -> Value {
+    let name = json!({ "type": "string", "pattern": "^[A-Za-z0-9_.-]{1,100}$" });
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Narrowgate proposal",
+        "type": "object",
+        "required": ["intent_summary", "operations"],
+        "additionalProperties": false,
+        "properties": {
+            "intent_summary": { "type": "string", "minLength": 1, "maxLength": 2000 },
+            "denial_ids": { "type": "array", "maxItems": 100, "items": { "type": "string", "maxLength": 100 } },
+            "operations": { "type": "array", "minItems": 1, "maxItems": crate::proposal::MAX_OPERATIONS, "items": {
+                "type": "object", "additionalProperties": false, "minProperties": 1, "maxProperties": 1,
+                "properties": {
+                    "addRule": {
+                        "type": "object", "additionalProperties": false, "required": ["ruleName", "rule"],
+                        "properties": { "ruleName": name, "rule": { "$ref": "#/$defs/entry" } }
+                    },
+                    "removeRule": {
+                        "type": "object", "additionalProperties": false, "required": ["ruleName"],
+                        "properties": { "ruleName": name }
+                    },
+                    "addAllowRules": {
+                        "type": "object", "additionalProperties": false,
+                        "required": ["ruleName", "host", "port", "rules"],
+                        "properties": {
+                            "ruleName": name, "host": { "type": "string" }, "port": { "$ref": "#/$defs/port" },
+                            "rules": { "$ref": "#/$defs/rules" }
+                        }
+                    }
+                }
+            } }
+        },
+        "$defs": definitions()
+    })
+}
+
+fn definitions() -> Value {
+    json!({
+        "port": { "type": "integer", "minimum": 1, "maximum": 65535 },
+        "rules": { "type": "array", "minItems": 1, "items": {
+            "type": "object", "additionalProperties": false, "required": ["allow"],
+            "properties": { "allow": { "$ref": "#/$defs/match" } }
+        } },
+        "match": {
+            "type": "object", "additionalProperties": false, "required": ["method", "path"],
+            "properties": {
+                "method": { "type": "string", "description": "Upper case, or * for any. GET implies HEAD." },
+                "path": { "type": "string", "pattern": "^/", "description":
+                    "Over the canonical path: * and ? within a segment, ** for zero or more whole segments, once." },
+                "query": { "type": "object", "description": "Keys not named are free.", "additionalProperties": { "oneOf": [
+                    { "type": "string", "description": "A glob over the decoded value; * is any characters." },
+                    { "type": "object", "additionalProperties": false, "required": ["any"],
+                      "properties": { "any": { "type": "array", "minItems": 1, "items": { "type": "string" } } } }
+                ] } }
+            }
+        },
+        "entry": {
+            "type": "object", "additionalProperties": false, "required": ["endpoints"],
+            "properties": {
+                "name": { "type": "string", "minLength": 1, "maxLength": 200 },
+                "binaries": { "type": "array", "minItems": 1, "description": "Left out: any binary.", "items": {
+                    "type": "object", "additionalProperties": false, "required": ["path"],
+                    "properties": { "path": { "type": "string", "pattern": "^/" } }
+                } },
+                "endpoints": { "type": "array", "minItems": 1, "items": { "$ref": "#/$defs/endpoint" } }
+            }
+        },
+        "endpoint": {
+            "type": "object", "additionalProperties": false, "required": ["host"],
+            "oneOf": [{ "required": ["port"] }, { "required": ["ports"] }],
+            "properties": {
+                "host": { "type": "string", "description": "A name, an IP literal, *.x, **.x or a*b.x." },
+                "port": { "$ref": "#/$defs/port" },
+                "ports": { "type": "array", "minItems": 1, "items": { "$ref": "#/$defs/port" } },
+                "protocol": { "enum": ["rest"], "description": "Left out: opaque bytes (L4)." },
+                "access": { "enum": ["read-only", "read-write", "full"] },
+                "rules": { "$ref": "#/$defs/rules" },
+                "deny_rules": { "type": "array", "items": { "$ref": "#/$defs/match" } },
+                "expires_at": { "type": "string", "format": "date-time" },
+                "enforcement": { "const": "enforce" },
+                "allow_encoded_slash": { "type": "boolean" },
+                "path_params": { "enum": ["refuse", "strip"] },
+                "review": { "enum": ["auto", "person"], "description": "In a ceiling only." }
+            }
+        }
+    })
+}
