@@ -241,3 +241,15 @@ fn ceilings_in_cedar() {
         assert!(error.contains(expect), "{text}\n{error}");
     }
 }
+
+#[test]
+fn how_paths_are_read_is_part_of_what_is_certified() {
+    let policy = |option: &str| {
+        let text = format!(
+            "version: 1\nnetwork_policies:\n  a:\n    endpoints: [{{ host: a.com, port: 443, protocol: rest, access: full{option} }}]\n"
+        );
+        Compiled::policy(&Policy::parse(&text, "f", Role::Policy).unwrap()).unwrap().digest()
+    };
+    let digests = [policy(""), policy(", allow_encoded_slash: true"), policy(", path_params: strip")];
+    assert!(digests[0] != digests[1] && digests[1] != digests[2] && digests[0] != digests[2]);
+}

@@ -267,6 +267,15 @@ impl Place<'_> {
             let list = if deny { "deny_rule" } else { "rule" };
             annotations.insert(list.to_owned(), SmolStr::new(rule.to_string()));
         }
+        // How paths are read is part of what is proven and certified, so it is part of the text.
+        if let Traffic::Rest(rest) = &self.endpoint.traffic {
+            if rest.paths.allow_encoded_slash {
+                annotations.insert("allow_encoded_slash".to_owned(), SmolStr::new("true"));
+            }
+            if rest.paths.strip_params {
+                annotations.insert("path_params".to_owned(), SmolStr::new("strip"));
+            }
+        }
         if self.endpoint.review_auto && !deny {
             annotations.insert("review".to_owned(), SmolStr::new("auto"));
         }
