@@ -1,0 +1,64 @@
+//! The policy in force, swapped as a whole.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use narrowgate_core::decide::Snapshot;
+use tokio::sync::watch;
+
+/// A policy that may be enforced: its certificate was checked.
+#[derive(Debug)]
+pub(crate) struct Enforced {
+    pub(crate) snapshot: Snapshot,
+    /// The rule language, as the gateway sent it, for agents to read.
+    pub(crate) yaml: String,
+    /// When its certificate runs out, in seconds since the Unix epoch.
+    pub(crate) expires: Option<i64>,
+}
+
+/// Where every request finds the policy in force. Reading takes no lock.
+#[derive(Debug, Default)]
+pub(crate) struct Active {
+    current: ArcSwapOption<Enforced>,
+    version: watch::Sender<u64>,
+}
+
+impl Active {
+    /// The policy in force at `now`; none where none was loaded or its certificate has run out.
+    pub(crate) fn load(&self, now: i64) -> Option<Arc<Enforced>> {
+        self.current.load_full().filter(|enforced| enforced.expires.is_none_or(|at| now < at))
+    }
+
+    /// The version that was loaded last; 0 for none.
+    pub(crate) fn version(&self) -> u64 {
+        *self.version.borrow()
+    }
+
+    /// Puts `enforced` in force, for the next request of every open connection.
+    pub(crate) fn store(&self, enforced: Enforced) {
+        let version = enforced.snapshot.version();
+        let old = self.current.swap(Some(Arc::new(enforced)));
+        // After the swap: who subscribes in between is told of what it has already read, which is harmless.
+        self.version.send_replace(version);
+        // A policy set is a large tree. Requests that still hold it must not be the ones to take it apart.
+        if let (Some(old), Ok(runtime)) = (old, tokio::runtime::Handle::try_current()) {
+            runtime.spawn_blocking(move || retire(old));
+        }
+    }
+
+    /// Tells of every change after this call. Subscribe first, then [`load`](Active::load): nothing is missed.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+}
+
+/// Waits, off the request threads, until requests in flight have let go, and drops the last reference.
+fn retire(mut old: Arc<Enforced>) {
+    for _ in 0..100 {
+        match Arc::try_unwrap(old) {
+            Ok(last) => return drop(last),
+            Err(shared) => old = shared,
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}

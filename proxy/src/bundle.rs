@@ -1,0 +1,297 @@
+//! Policies from the gateway: nothing is enforced that is not proven, for this sandbox and newer than the last.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use narrowgate_core::certificate::{self, CertificateError, VerifyingKey};
+use narrowgate_core::compile::{CompileError, Compiled};
+use narrowgate_core::decide::Snapshot;
+use narrowgate_core::digest::Digest;
+use narrowgate_core::policy::{ParseErrors, Policy, Role};
+use narrowgate_core::wire::{Bundle, Keys};
+
+use crate::active::Enforced;
+use crate::audit::{Change, What};
+use crate::shared::{Shared, id, now};
+use crate::{ClientError, GatewayClient};
+
+/// How long the gateway holds a poll when there is nothing new, in seconds.
+const POLL: u64 = 60;
+/// Between polls that fail.
+const BACKOFF: [Duration; 5] = [
+    Duration::from_millis(100),
+    Duration::from_millis(300),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+];
+
+/// Why a bundle is not enforced.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// Not meant for this proxy.
+    #[error("the bundle is for sandbox {bundle:?}, and this proxy serves {here:?}")]
+    OtherSandbox {
+        /// The bundle's.
+        bundle: String,
+        /// This proxy's.
+        here: String,
+    },
+    /// Older than what is in force, or the same number with other contents.
+    #[error("version {offered} is no successor of version {current}, which is in force")]
+    NotNewer {
+        /// In the bundle.
+        offered: u64,
+        /// In force here.
+        current: u64,
+    },
+    /// The certificate is about another version or sandbox than the bundle says.
+    #[error("the certificate is for version {version} of sandbox {sandbox:?}")]
+    OtherStatement {
+        /// In the certificate.
+        sandbox: String,
+        /// In the certificate.
+        version: u64,
+    },
+    /// It assumes plugins, or names others than were assumed.
+    #[error("the bundle needs plugins, which this proxy does not have")]
+    Plugins,
+    /// No valid certificate.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The policy does not parse.
+    #[error("the policy is invalid: {0}")]
+    Policy(#[from] ParseErrors),
+    /// The policy does not compile.
+    #[error("the policy does not compile: {0}")]
+    Compile(#[from] CompileError),
+    /// It compiles to something that was not proven.
+    #[error("the policy compiles to {compiled}, and {certified} was proven")]
+    OtherPolicy {
+        /// By this proxy.
+        compiled: Digest,
+        /// By the bundle.
+        certified: Digest,
+    },
+}
+
+/// Checks everything about `bundle` but its place in the order of versions.
+///
+/// # Errors
+/// See [`BundleError`].
+pub(crate) fn open(bundle: &Bundle, keys: &[VerifyingKey], sandbox: &str, now: i64) -> Result<Enforced, BundleError> {
+    if bundle.sandbox != sandbox {
+        return Err(BundleError::OtherSandbox { bundle: bundle.sandbox.clone(), here: sandbox.to_owned() });
+    }
+    // First the signature: nothing else is looked at of a bundle that nobody vouches for.
+    let statement = certificate::verify(&bundle.certificate, keys, bundle.policy_hash, now)?;
+    let proven = statement.predicate;
+    if proven.sandbox != sandbox || proven.version != bundle.version {
+        return Err(BundleError::OtherStatement { sandbox: proven.sandbox, version: proven.version });
+    }
+    if !proven.plugins.is_empty() || !bundle.plugins.is_empty() {
+        return Err(BundleError::Plugins);
+    }
+    let policy = Policy::parse(&bundle.policy_yaml, "policy", Role::Policy)?;
+    let compiled = Compiled::policy(&policy)?;
+    if compiled.digest() != bundle.policy_hash {
+        return Err(BundleError::OtherPolicy { compiled: compiled.digest(), certified: bundle.policy_hash });
+    }
+    let snapshot = Snapshot::new(policy, compiled, bundle.version);
+    Ok(Enforced { snapshot, yaml: bundle.policy_yaml.clone(), expires: proven.expires_at })
+}
+
+/// INVARIANT: versions only grow, across restarts too (the last one is cached).
+pub(crate) fn succeeds(bundle: &Bundle, current: Option<&Enforced>) -> Result<(), BundleError> {
+    let Some(current) = current.map(|enforced| &enforced.snapshot) else { return Ok(()) };
+    let same = bundle.version == current.version() && bundle.policy_hash == current.digest();
+    match same || bundle.version > current.version() {
+        true => Ok(()),
+        false => Err(BundleError::NotNewer { offered: bundle.version, current: current.version() }),
+    }
+}
+
+/// Follows the gateway's versions and keeps the last good one.
+pub(crate) struct Loader {
+    shared: Arc<Shared>,
+    keys: Arc<Vec<VerifyingKey>>,
+    cache: PathBuf,
+}
+
+impl Loader {
+    pub(crate) fn new(shared: Arc<Shared>, keys: Vec<VerifyingKey>, dir: &Path) -> Loader {
+        Loader { shared, keys: Arc::new(keys), cache: dir.join("bundle.json") }
+    }
+
+    /// Puts the cached bundle in force if it is still good.
+    pub(crate) async fn load_cached(&self) {
+        let bundle = match fs::read(&self.cache) {
+            Ok(bytes) => serde_json::from_slice::<Bundle>(&bytes).map_err(|e| e.to_string()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return,
+            Err(e) => Err(e.to_string()),
+        };
+        let loaded = match bundle {
+            Ok(bundle) => self.adopt(bundle).await.map_err(|e| e.to_string()),
+            Err(problem) => Err(problem),
+        };
+        if let Err(problem) = loaded {
+            tracing::warn!("{}: not used: {problem}", self.cache.display());
+        }
+    }
+
+    /// Asks the gateway for a version after `after`, waiting up to `wait` seconds for one.
+    pub(crate) async fn fetch(&self, after: u64, wait: u64) -> Result<Option<Bundle>, ClientError> {
+        let path = format!("/v1/sandboxes/{}/bundle?after={after}&wait={wait}", self.shared.sandbox);
+        self.shared.gateway.get_within(&path, Duration::from_secs(wait)).await
+    }
+
+    /// Puts `bundle` in force, if it may be: for the next request of every connection.
+    pub(crate) async fn adopt(&self, bundle: Bundle) -> Result<(), BundleError> {
+        let current = self.shared.active.load(i64::MIN);
+        succeeds(&bundle, current.as_deref())?;
+        let (keys, sandbox) = (self.keys.clone(), self.shared.sandbox.clone());
+        // Compiling takes milliseconds to seconds; requests go on meanwhile.
+        let opened = tokio::task::spawn_blocking(move || open(&bundle, &keys, &sandbox, now()).map(|o| (o, bundle)));
+        let (enforced, bundle) = match opened.await {
+            Ok(opened) => opened?,
+            Err(_) => return Err(CertificateError::Malformed("it could not be checked").into()),
+        };
+        let bytes = serde_json::to_vec(&bundle).map_err(io::Error::from);
+        if let Err(e) = bytes.and_then(|bytes| write_private(&self.cache, &bytes)) {
+            // Enforcing what was approved matters more than starting without a gateway.
+            tracing::warn!("{}: {e}", self.cache.display());
+        }
+        self.shared.active.store(enforced);
+        self.record(Change::Loaded, &bundle, format!("policy version {} is in force", bundle.version));
+        Ok(())
+    }
+
+    /// Follows until the proxy stops.
+    pub(crate) async fn follow(self) {
+        let mut failures = 0;
+        let mut refused: Option<(u64, String)> = None;
+        loop {
+            let asked = Instant::now();
+            let after = self.shared.active.version();
+            let polled = tokio::select! {
+                polled = self.fetch(after, POLL) => polled,
+                () = self.shared.stop.cancelled() => return,
+            };
+            let pause = match polled {
+                Ok(None) => {
+                    failures = 0;
+                    // A gateway that does not hold the poll must not be asked in a tight loop.
+                    Duration::from_secs(1).saturating_sub(asked.elapsed())
+                }
+                Ok(Some(bundle)) => match self.adopt(bundle.clone()).await {
+                    Ok(()) => {
+                        (failures, refused) = (0, None);
+                        Duration::ZERO
+                    }
+                    Err(e) => {
+                        let news = (bundle.version, e.to_string());
+                        if refused.as_ref() != Some(&news) {
+                            self.refuse(&bundle, &e);
+                            refused = Some(news);
+                        }
+                        backoff(&mut failures)
+                    }
+                },
+                Err(e) => {
+                    tracing::warn!("{e}; version {after} stays in force");
+                    backoff(&mut failures)
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.shared.stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Says that a bundle is not enforced, and what stays.
+    pub(crate) fn refuse(&self, bundle: &Bundle, why: &BundleError) {
+        tracing::error!("policy version {} is refused: {why}", bundle.version);
+        self.record(Change::Refused, bundle, format!("{why}; what was in force stays"));
+    }
+
+    fn record(&self, change: Change, bundle: &Bundle, detail: String) {
+        let (version, hash) = (Some(bundle.version), Some(bundle.policy_hash));
+        // Not written: reported there. What was proven is enforced all the same, and each request needs a line of its own.
+        let _ = self.shared.audit(&id("c_"), What::Config { change, version, hash, subject: None, detail });
+    }
+}
+
+fn backoff(failures: &mut usize) -> Duration {
+    let pause = BACKOFF.get(*failures).or(BACKOFF.last()).copied().unwrap_or_default();
+    *failures += 1;
+    pause
+}
+
+/// Why there are no keys to check certificates with.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// The first start needs the gateway.
+    #[error(transparent)]
+    Gateway(#[from] ClientError),
+    /// The pinned keys cannot be read or written.
+    #[error("{}: {problem}", path.display())]
+    File {
+        /// `gateway-keys.json`.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// The gateway's keys: those of the first start, pinned in `dir`. A gateway that comes with others is not believed;
+/// an operator who replaced them on purpose removes the file.
+///
+/// # Errors
+/// See [`KeysError`].
+pub(crate) async fn keys(gateway: &GatewayClient, dir: &Path) -> Result<Vec<VerifyingKey>, KeysError> {
+    let path = dir.join("gateway-keys.json");
+    let fail = |problem: String| KeysError::File { path: path.clone(), problem };
+    let keys: Keys = match fs::read(&path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| fail(format!("not a list of keys: {e}")))?,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            let keys: Keys = gateway.get("/v1/keys").await?;
+            usable(&keys).map_err(&fail)?;
+            let bytes = serde_json::to_vec_pretty(&keys).map_err(|e| fail(e.to_string()))?;
+            write_private(&path, &bytes).map_err(|e| fail(e.to_string()))?;
+            keys
+        }
+        Err(e) => return Err(fail(e.to_string())),
+    };
+    usable(&keys).map_err(fail)
+}
+
+fn usable(keys: &Keys) -> Result<Vec<VerifyingKey>, String> {
+    let keys: Vec<_> = keys
+        .keys
+        .iter()
+        .filter(|key| key.algorithm == "ed25519")
+        .filter_map(|key| VerifyingKey::from_base64(&key.public_key))
+        .collect();
+    match keys.is_empty() {
+        true => Err("no Ed25519 key among the gateway's keys".to_owned()),
+        false => Ok(keys),
+    }
+}
+
+/// Replaces `path` as a whole, readable for its owner only.
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    match fs::remove_file(&new) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&new, path)
+}

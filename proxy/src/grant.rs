@@ -1,0 +1,65 @@
+//! A grant lasts as long as the policy says so, not as long as the stream that it opened.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use narrowgate_core::decide::{Decision, Reason, Refusal, Route};
+use narrowgate_core::request::{Operation, Request};
+use tokio::sync::watch;
+
+use crate::active::Enforced;
+use crate::shared::{Shared, now};
+
+/// Completes when a grant is gone, with the reason.
+pub(crate) type Revoked = Pin<Box<dyn Future<Output = Option<Refusal>> + Send>>;
+
+/// A lease ends by the clock, without a new policy: this late at most.
+const CLOCK: Duration = Duration::from_secs(2);
+
+/// What was granted, and how to notice that it no longer is. Made before the decision, so that no change is missed.
+pub(crate) struct Watch {
+    shared: Arc<Shared>,
+    changes: watch::Receiver<u64>,
+}
+
+impl Watch {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Watch {
+        Watch { shared: shared.clone(), changes: shared.active.subscribe() }
+    }
+
+    /// Completes when `request` would now be denied.
+    pub(crate) fn revoked(&self, mut request: Request) -> Revoked {
+        let (shared, mut changes) = (self.shared.clone(), self.changes.clone());
+        Box::pin(async move {
+            loop {
+                let change = tokio::time::timeout(CLOCK, changes.changed()).await;
+                request.now = now();
+                let enforced = shared.active.load(request.now)?;
+                if let Err(refusal) = still(&enforced, &request) {
+                    return Some(refusal);
+                }
+                if let Ok(Err(_)) = change {
+                    return None;
+                }
+            }
+        })
+    }
+}
+
+fn still(enforced: &Enforced, request: &Request) -> Result<(), Refusal> {
+    match &request.operation {
+        Operation::Connect => {
+            match enforced.snapshot.route(&request.process, &request.host, request.port, request.now) {
+                Route::Opaque(_) => Ok(()),
+                Route::Deny(refusal) => Err(refusal),
+                // Its bytes would now have to be read, and nobody did.
+                Route::Inspect => Err(Refusal::because(Reason::NoMatchingRule)),
+            }
+        }
+        Operation::Http { .. } => match enforced.snapshot.decide(request) {
+            Decision::Allow(_) => Ok(()),
+            Decision::Deny(refusal) => Err(refusal),
+        },
+    }
+}

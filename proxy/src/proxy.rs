@@ -1,0 +1,179 @@
+//! Starting and stopping.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::active::Active;
+use crate::audit::{AuditError, AuditLog};
+use crate::bundle::{self, BundleError, KeysError, Loader};
+use crate::ca::{CaError, CertificateAuthority};
+use crate::denials::Denials;
+use crate::dial::Dialer;
+use crate::server;
+use crate::shared::Shared;
+use crate::{ClientError, Config};
+
+/// A running proxy. Dropping it leaves it running; [`shutdown`](Proxy::shutdown) stops it.
+pub struct Proxy {
+    shared: Arc<Shared>,
+    addr: SocketAddr,
+}
+
+impl std::fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Proxy").field("addr", &self.addr).field("version", &self.version()).finish_non_exhaustive()
+    }
+}
+
+/// Why a proxy does not start. One line each, for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another process has the port, most often.
+    #[error("cannot listen on {addr}: {source}")]
+    Listen {
+        /// As configured.
+        addr: SocketAddr,
+        /// As the system words it.
+        source: io::Error,
+    },
+    /// The name cannot be one.
+    #[error("sandbox name {0:?}: letters, digits, '-', '_' and '.', at most 64")]
+    Sandbox(String),
+    /// The directory for the authority cannot be made.
+    #[error("{}: {source}", path.display())]
+    Directory {
+        /// As configured.
+        path: PathBuf,
+        /// As the system words it.
+        source: io::Error,
+    },
+    /// The sandbox's authority.
+    #[error(transparent)]
+    Authority(#[from] CaError),
+    /// Roots for upstream TLS.
+    #[error("{0}")]
+    Upstream(String),
+    /// The audit log.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// The gateway's keys.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// No policy: the gateway does not give one, and there is no good one in the cache.
+    #[error(transparent)]
+    Gateway(#[from] ClientError),
+    /// No policy: the gateway's is not to be enforced, and there is no good one in the cache.
+    #[error("the gateway's policy is refused: {0}")]
+    Bundle(#[from] BundleError),
+}
+
+impl Proxy {
+    /// Binds, loads a proven policy and serves.
+    ///
+    /// The policy comes from the gateway or, while that is unreachable, from the last one that was good.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing listens then.
+    pub async fn start(config: Config) -> Result<Proxy, StartError> {
+        let (listen, dir) = (config.listen, config.ca_dir.clone());
+        // First, so that a second proxy on the same port touches nothing of the first one's.
+        let listener = TcpListener::bind(listen).await.map_err(|source| StartError::Listen { addr: listen, source })?;
+        let shared = prepare(config)?;
+        let keys = bundle::keys(&shared.gateway, &dir).await?;
+        let loader = Loader::new(shared.clone(), keys, &dir);
+        first_policy(&shared, &loader).await?;
+        shared.tasks.spawn(loader.follow());
+        Proxy::serve(shared, listener)
+    }
+
+    /// The address it listens on.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The version of the policy in force.
+    pub fn version(&self) -> u64 {
+        self.shared.active.version()
+    }
+
+    /// Stops accepting, ends every connection and waits for what is in flight, a few seconds at most.
+    pub async fn shutdown(self) {
+        self.shared.stop.cancel();
+        self.shared.tasks.close();
+        if tokio::time::timeout(Duration::from_secs(5), self.shared.tasks.wait()).await.is_err() {
+            tracing::warn!("{} connections did not end in time", self.shared.tasks.len());
+        }
+    }
+
+    pub(crate) fn serve(shared: Arc<Shared>, listener: TcpListener) -> Result<Proxy, StartError> {
+        let addr = listener.local_addr();
+        let addr = addr.map_err(|source| StartError::Listen { addr: ([0, 0, 0, 0], 0).into(), source })?;
+        shared.tasks.spawn(server::listen(shared.clone(), listener));
+        Ok(Proxy { shared, addr })
+    }
+}
+
+/// Everything but the listener and the policy.
+pub(crate) fn prepare(config: Config) -> Result<Arc<Shared>, StartError> {
+    let is_name_byte = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    let dots = config.sandbox.bytes().all(|b| b == b'.');
+    if config.sandbox.len() > 64 || dots || !config.sandbox.bytes().all(is_name_byte) {
+        return Err(StartError::Sandbox(config.sandbox));
+    }
+    make_private_dir(&config.ca_dir)?;
+    Ok(Arc::new(Shared {
+        authority: CertificateAuthority::load_or_create(&config.ca_dir)?,
+        dialer: Dialer::new(config.resolve, config.upstream_ca).map_err(|e| StartError::Upstream(e.to_string()))?,
+        audit: config.audit_log.as_deref().map(AuditLog::open).transpose()?,
+        sandbox: config.sandbox,
+        active: Active::default(),
+        denials: Denials::default(),
+        gateway: config.gateway,
+        proposals: config.proposals,
+        tasks: TaskTracker::new(),
+        stop: CancellationToken::new(),
+    }))
+}
+
+fn make_private_dir(path: &Path) -> Result<(), StartError> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| StartError::Directory { path: path.to_owned(), source })
+}
+
+async fn first_policy(shared: &Shared, loader: &Loader) -> Result<(), StartError> {
+    loader.load_cached().await;
+    // A version that is newer than any cached one, or the same: `after` is exclusive.
+    let cached = shared.active.version();
+    match loader.fetch(cached.saturating_sub(1), 0).await {
+        Ok(Some(bundle)) => match loader.adopt(bundle.clone()).await {
+            Ok(()) => Ok(()),
+            Err(why) => {
+                loader.refuse(&bundle, &why);
+                if cached == 0 { Err(why.into()) } else { Ok(()) }
+            }
+        },
+        // Refused, not absent: the token is wrong or the sandbox is gone, and so may be the reason to trust the cache.
+        Err(e) if cached == 0 || !e.is_transient() => Err(e.into()),
+        Err(e) => {
+            tracing::warn!("{e}; starting with version {cached} from the cache");
+            Ok(())
+        }
+        Ok(None) if cached > 0 => {
+            tracing::warn!("the gateway knows no version from {cached} on, which stays in force; was it restored?");
+            Ok(())
+        }
+        Ok(None) => Err(ClientError::Answer {
+            url: shared.gateway.url().to_owned(),
+            problem: format!("no policy for sandbox {:?}", shared.sandbox),
+        }
+        .into()),
+    }
+}

@@ -1,0 +1,248 @@
+//! What the proxy says itself: denials that an agent can act on, and its few other answers.
+
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{Method, Response, StatusCode};
+use narrowgate_core::decide::{Layer, Permit, Reason, Refusal};
+use narrowgate_core::denial::{Denial, DeniedRequest};
+use narrowgate_core::request::{Authority, Host, Port};
+use serde_json::{Value, json};
+
+use crate::active::Enforced;
+use crate::audit::{Flow, Outcome, What};
+use crate::blocked::Blocked;
+use crate::body::{Body, empty, full};
+use crate::forward::Wire;
+use crate::shared::{Peer, Shared, id};
+
+/// Says who answered: with it the proxy, without it the origin.
+pub(crate) const DECISION: HeaderName = HeaderName::from_static("x-narrowgate-decision");
+
+/// What a client tries to do, as far as it is known; the subject of log lines and denials.
+pub(crate) struct Attempt {
+    /// The same on every audit line of this request.
+    correlation: String,
+    host: String,
+    port: Port,
+    kind: Kind,
+}
+
+enum Kind {
+    Tunnel,
+    Http { scheme: &'static str, method: Option<String>, path: Option<String> },
+}
+
+impl Attempt {
+    /// A `CONNECT`.
+    pub(crate) fn tunnel(to: &Authority) -> Attempt {
+        Attempt::new(to.host.as_str(), to.port, Kind::Tunnel)
+    }
+
+    /// An HTTP request, whose path is not known yet.
+    pub(crate) fn http(to: &Authority, wire: Wire, method: &Method) -> Attempt {
+        let kind = Kind::Http { scheme: wire.scheme(), method: Some(method.to_string()), path: None };
+        Attempt::new(to.host.as_str(), to.port, kind)
+    }
+
+    /// A request to `to`, or to who knows where, whose head was refused before it was parsed.
+    pub(crate) fn unread(to: Option<&Authority>, wire: Wire) -> Attempt {
+        let kind = Kind::Http { scheme: wire.scheme(), method: None, path: None };
+        match to {
+            Some(to) => Attempt::new(to.host.as_str(), to.port, kind),
+            None => Attempt::new("", Port::HTTP, kind),
+        }
+    }
+
+    /// A request whose destination could not be read.
+    pub(crate) fn nowhere(method: &Method) -> Attempt {
+        match *method {
+            Method::CONNECT => Attempt::new("", Port::HTTP, Kind::Tunnel),
+            _ => Attempt::new(
+                "",
+                Port::HTTP,
+                Kind::Http { scheme: "http", method: Some(method.to_string()), path: None },
+            ),
+        }
+    }
+
+    fn new(host: &str, port: Port, kind: Kind) -> Attempt {
+        Attempt { correlation: id("c_"), host: host.to_owned(), port, kind }
+    }
+
+    /// Sets the canonical path, which has no query.
+    pub(crate) fn set_path(&mut self, canonical: &str) {
+        if let Kind::Http { path, .. } = &mut self.kind {
+            *path = Some(canonical.to_owned());
+        }
+    }
+
+    fn what(&self, flow: Flow) -> What {
+        match &self.kind {
+            Kind::Tunnel => What::Network(flow),
+            Kind::Http { scheme, method, path } => What::Http {
+                flow,
+                method: method.clone().unwrap_or_default(),
+                scheme: (*scheme).to_owned(),
+                path: path.clone().unwrap_or_default(),
+            },
+        }
+    }
+
+    fn denied(&self, binary: &str) -> DeniedRequest {
+        let (layer, protocol, method, path) = match &self.kind {
+            Kind::Tunnel => (Layer::L4, "tcp", None, None),
+            Kind::Http { method, path, .. } => (Layer::L7, "rest", method.clone(), path.clone()),
+        };
+        DeniedRequest {
+            layer,
+            protocol: protocol.to_owned(),
+            host: self.host.clone(),
+            port: self.port,
+            method,
+            path,
+            binary: binary.to_owned(),
+        }
+    }
+}
+
+/// Why a request is denied, and in whose words.
+pub(crate) struct Denied {
+    refusal: Refusal,
+    because: Option<String>,
+    status: StatusCode,
+}
+
+impl From<Refusal> for Denied {
+    fn from(refusal: Refusal) -> Denied {
+        Denied { refusal, because: None, status: StatusCode::FORBIDDEN }
+    }
+}
+
+impl Denied {
+    /// A denial that no rule of a policy gave.
+    pub(crate) fn new(reason: Reason) -> Denied {
+        Refusal::because(reason).into()
+    }
+
+    /// The request has no single reading.
+    pub(crate) fn ambiguous(why: &str) -> Denied {
+        Denied::new(Reason::RequestAmbiguous).because(why)
+    }
+
+    /// The message itself is broken, or names two destinations: 400, since there is no one request to deny.
+    pub(crate) fn malformed(why: &str) -> Denied {
+        Denied { status: StatusCode::BAD_REQUEST, ..Denied::ambiguous(why) }
+    }
+
+    /// The destination is one that no policy opens.
+    pub(crate) fn blocked(host: &Host, blocked: Blocked) -> Denied {
+        let why = format!("{host} is a {} address, which no sandbox may reach", blocked.class);
+        Denied::new(Reason::DestinationBlocked).because(why)
+    }
+
+    /// Replaces the general sentence about the reason with a particular one. Never holds a query, header or body.
+    pub(crate) fn because(mut self, why: impl Into<String>) -> Denied {
+        self.because = Some(why.into());
+        self
+    }
+}
+
+impl Shared {
+    /// Logs and remembers the denial; the response that says so.
+    pub(crate) fn deny(
+        &self,
+        peer: &Peer,
+        attempt: &Attempt,
+        denied: Denied,
+        enforced: Option<&Enforced>,
+    ) -> Response<Body> {
+        let Denied { refusal, because, status } = denied;
+        let flow = Flow {
+            process: peer.process.clone(),
+            host: attempt.host.clone(),
+            port: attempt.port.get(),
+            outcome: Outcome::Denied(refusal.reason),
+            policy: refusal.policy.clone(),
+            rule: refusal.rule.clone(),
+            version: enforced.map(|enforced| enforced.snapshot.version()),
+            hash: enforced.map(|enforced| enforced.snapshot.digest()),
+        };
+        // A denial that cannot be logged is still a denial; the failure itself was reported.
+        let _ = self.audit(&attempt.correlation, attempt.what(flow));
+        let request = attempt.denied(&peer.process.path);
+        let mut denial = Denial::new(id("d_"), request, &refusal, self.proposals);
+        if let Some(why) = because {
+            denial.detail = why;
+        }
+        self.denials.push(denial.record(jiff::Timestamp::now().to_string()));
+        denial.status = status.as_u16();
+        let mut response = problem(status, &denial);
+        response.headers_mut().insert(DECISION, HeaderValue::from_static("denied"));
+        response
+    }
+
+    /// Logs what a permit is about to be used for. A log that cannot be written is a denial.
+    #[expect(clippy::result_large_err, reason = "the error is the response to send")]
+    pub(crate) fn allow(&self, peer: &Peer, attempt: &Attempt, permit: &Permit) -> Result<(), Response<Body>> {
+        let flow = Flow {
+            process: peer.process.clone(),
+            host: attempt.host.clone(),
+            port: attempt.port.get(),
+            outcome: Outcome::Allowed,
+            policy: Some(permit.policy().to_owned()),
+            rule: Some(permit.rule().to_owned()),
+            version: Some(permit.version()),
+            hash: Some(permit.policy_digest()),
+        };
+        self.audit(&attempt.correlation, attempt.what(flow)).map_err(|_| {
+            let mut response = problem(
+                StatusCode::SERVICE_UNAVAILABLE,
+                &json!({
+                    "type": "urn:narrowgate:problem:audit-unavailable", "title": "Audit log unavailable", "status": 503,
+                    "error": "audit_unavailable",
+                    "detail": "the request is allowed but cannot be logged, so it is not sent; the operator must repair the audit log",
+                }),
+            );
+            response.headers_mut().insert(DECISION, HeaderValue::from_static("denied"));
+            response
+        })
+    }
+}
+
+/// 502: the policy allows it, the origin does not answer.
+pub(crate) fn bad_gateway(detail: &str) -> Response<Body> {
+    problem(
+        StatusCode::BAD_GATEWAY,
+        &json!({
+            "type": "urn:narrowgate:problem:upstream-failed", "title": "Upstream failed", "status": 502,
+            "error": "upstream_failed", "detail": detail,
+        }),
+    )
+}
+
+/// RFC 9457's media type.
+pub(crate) fn problem(status: StatusCode, body: &impl serde::Serialize) -> Response<Body> {
+    with_type(status, body, "application/problem+json")
+}
+
+/// `{"error": code, "message": …}`, with more members from `more`.
+pub(crate) fn error(status: StatusCode, code: &str, message: &str, more: Value) -> Response<Body> {
+    let mut body = json!({ "error": code, "message": message });
+    if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
+        body.extend(more);
+    }
+    json(status, &body)
+}
+
+pub(crate) fn json(status: StatusCode, body: &impl serde::Serialize) -> Response<Body> {
+    with_type(status, body, "application/json")
+}
+
+fn with_type(status: StatusCode, body: &impl serde::Serialize, media: &'static str) -> Response<Body> {
+    let mut response = match serde_json::to_vec(body) {
+        Ok(bytes) => Response::new(full(bytes)),
+        Err(_) => Response::new(empty()),
+    };
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    response
+}

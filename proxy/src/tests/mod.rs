@@ -1,0 +1,11 @@
+//! The whole proxy over real sockets: a real upstream, a real client, raw bytes where the bytes are the point.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod bundles;
+mod denial;
+mod gateway;
+mod reload;
+mod rig;
+mod streaming;
+mod tricks;
