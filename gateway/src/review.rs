@@ -1,0 +1,198 @@
+//! What reviewers do: look, approve, reject. Whatever they look at is judged against the policy and the ceiling of now.
+
+use std::time::Duration;
+
+use narrowgate_core::proposal::{Operation, Proposal};
+use narrowgate_core::wire::{Approve, ProposalView, Reject};
+use tokio::time::Instant;
+
+use crate::clock;
+use crate::config::Mode;
+use crate::failure::Failure;
+use crate::judge::{Judgement, review_token};
+use crate::service::Service;
+use crate::store::{Activation, Decision, ProposalRow};
+use crate::view;
+
+/// How often an approval starts over because another came first. Each round another one got through.
+const ROUNDS: usize = 16;
+/// How many proposals a listing shows: the newest.
+const LISTED: u32 = 1000;
+/// What a reviewer can hint at, and what it tells the agent.
+pub(crate) const HINTS: [(&str, &str); 6] = [
+    ("too_broad", "name exact paths and methods instead of wildcards"),
+    ("use_l7_not_l4", "declare a protocol (rest) with rules instead of opaque TCP"),
+    ("wrong_binary_scope", "name the one executable that needs it"),
+    ("wrong_endpoint", "check host and port"),
+    ("needs_time_limit", "add expires_at to the endpoint"),
+    ("outside_org_ceiling", "this cannot be granted; propose a narrower rule, or do without"),
+];
+
+impl Service {
+    /// A proposal as of now; with `wait`, once it is decided or the time is over.
+    pub(crate) async fn proposal(&self, id: &str, wait: Duration) -> Result<ProposalRow, Failure> {
+        let deadline = Instant::now() + wait;
+        let mut changes = self.changes.subscribe();
+        loop {
+            changes.borrow_and_update();
+            let row = self.store.proposal(id).await?.ok_or_else(|| Failure::no_proposal(id))?;
+            let row = self.current(row).await?;
+            if !row.is_pending() || !self.next_change(&mut changes, deadline).await {
+                return Ok(row);
+            }
+        }
+    }
+
+    /// Proposals as of now.
+    pub(crate) async fn proposals(
+        &self,
+        sandbox: Option<&str>,
+        status: Option<&str>,
+    ) -> Result<Vec<ProposalRow>, Failure> {
+        let mut rows = Vec::new();
+        for row in self.store.proposals(sandbox, status, LISTED).await? {
+            let row = self.current(row).await?;
+            // Judged again, it may not be what was asked for any more.
+            if status.is_none_or(|status| status == row.status) {
+                rows.push(row);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Puts a proposal in force, if it still is what the reviewer saw.
+    ///
+    /// It is composed and proven anew on the version in force, then stored in one transaction that succeeds only if
+    /// that version still is. So no approval is lost under another, the lock is held for two inserts and not for a
+    /// proof, and a kill leaves the old version or the new one, each with its certificate.
+    pub(crate) async fn approve(&self, id: &str, approve: &Approve, by: &str) -> Result<ProposalRow, Failure> {
+        if self.mode == Mode::Locked {
+            return Err(Failure::Conflict {
+                code: "locked",
+                message: "nothing can be applied in mode locked".to_owned(),
+                proposal: None,
+            });
+        }
+        if approve.durability.as_deref().is_some_and(|durability| durability != "durable") {
+            let message = "only \"durable\" can be approved; leave it out, or put expires_at in the rule".to_owned();
+            return Err(Failure::Invalid { code: "invalid_request", message, pointer: Some("/durability".to_owned()) });
+        }
+        for _ in 0..ROUNDS {
+            let row = self.store.proposal(id).await?.ok_or_else(|| Failure::no_proposal(id))?;
+            if !row.is_pending() {
+                return Err(decided(&row));
+            }
+            let active = self.sandbox(&row.sandbox).await?.active;
+            let judgement = self.judge_again(&row, &active.policy_yaml).await?;
+            let Judgement::Fits(fit) = &judgement else { return Err(self.stale(id).await?) };
+            if review_token(&row.id, &row.sandbox, &row.operation, &active.policy_hash, fit) != approve.review_token {
+                return Err(self.stale(id).await?);
+            }
+            let version =
+                self.certified(&row.sandbox, active.version() + 1, by, &fit.proven, fit.policy_yaml.clone())?;
+            if self.store.activate(&row, &version).await? == Activation::Done {
+                self.changed();
+                tracing::info!(
+                    sandbox = row.sandbox,
+                    proposal = id,
+                    version = version.version,
+                    by,
+                    "proposal approved"
+                );
+                return self.store.proposal(id).await?.ok_or_else(|| Failure::no_proposal(id));
+            }
+        }
+        Err(Failure::Conflict {
+            code: "busy",
+            message: "other approvals kept coming first; try again".to_owned(),
+            proposal: None,
+        })
+    }
+
+    /// A person's no.
+    pub(crate) async fn reject(&self, id: &str, reject: &Reject, by: &str) -> Result<ProposalRow, Failure> {
+        let wrong = |message: String, pointer: String| Failure::Invalid {
+            code: "invalid_request",
+            message,
+            pointer: Some(pointer),
+        };
+        if reject.reason.trim().is_empty() || reject.reason.len() > 2000 {
+            return Err(wrong(
+                "a reason of 1 to 2000 bytes is needed: the agent reads it".to_owned(),
+                "/reason".to_owned(),
+            ));
+        }
+        for (at, hint) in reject.hints.iter().enumerate() {
+            if !HINTS.iter().any(|(name, _)| name == hint) {
+                let known: Vec<&str> = HINTS.iter().map(|(name, _)| *name).collect();
+                return Err(wrong(
+                    format!("unknown hint {hint:?}; known are {}", known.join(", ")),
+                    format!("/hints/{at}"),
+                ));
+            }
+        }
+        let hints = serde_json::to_string(&reject.hints).map_err(|e| Failure::Internal(e.to_string()))?;
+        let decision = Decision { by: by.to_owned(), reason: reject.reason.clone(), hints, now: clock::now() };
+        let rejected = self.store.reject(id, &decision).await?;
+        let row = self.store.proposal(id).await?.ok_or_else(|| Failure::no_proposal(id))?;
+        if !rejected {
+            return Err(decided(&row));
+        }
+        self.changed();
+        tracing::info!(sandbox = row.sandbox, proposal = id, by, "proposal rejected");
+        Ok(row)
+    }
+
+    /// The row, judged anew where the policy in force or the ceiling is not what it was judged against.
+    async fn current(&self, row: ProposalRow) -> Result<ProposalRow, Failure> {
+        if !row.is_pending() {
+            return Ok(row);
+        }
+        let active = self.sandbox(&row.sandbox).await?.active;
+        if row.base_version() == active.version() && row.ceiling_digest == self.ceiling.digest.to_string() {
+            return Ok(row);
+        }
+        let judgement = self.judge_again(&row, &active.policy_yaml).await?;
+        let (judged, _) = self.recorded(&row.id, &row.sandbox, &row.operation, &active, &judgement);
+        let ended = judged.review_token.is_none();
+        self.store.refresh(&row.id, &judged, clock::now()).await?;
+        if ended {
+            self.changed();
+        }
+        self.store.proposal(&row.id).await?.ok_or_else(|| Failure::no_proposal(&row.id))
+    }
+
+    async fn judge_again(&self, row: &ProposalRow, active_yaml: &str) -> Result<Judgement, Failure> {
+        let (operation, active_yaml) = (stored_operation(row)?, active_yaml.to_owned());
+        self.judged(move |judge| judge.operations(&active_yaml, &[operation])).await
+    }
+
+    /// 409 with the proposal as it stands now.
+    async fn stale(&self, id: &str) -> Result<Failure, Failure> {
+        let row = self.store.proposal(id).await?.ok_or_else(|| Failure::no_proposal(id))?;
+        let row = self.current(row).await?;
+        let message =
+            "the proposal, the policy or the ceiling is not what this review token was made for; look again".to_owned();
+        Ok(Failure::Conflict { code: "stale_review_token", message, proposal: Some(Box::new(reviewer_view(&row)?)) })
+    }
+}
+
+fn reviewer_view(row: &ProposalRow) -> Result<ProposalView, Failure> {
+    view::proposal(row, crate::token::Role::Reviewer, false)
+}
+
+fn decided(row: &ProposalRow) -> Failure {
+    let message = format!("proposal {} is {} already", row.id, row.status);
+    match reviewer_view(row) {
+        Ok(view) => Failure::Conflict { code: "not_pending", message, proposal: Some(Box::new(view)) },
+        Err(failure) => failure,
+    }
+}
+
+/// A stored operation, through the reader that it came in by.
+fn stored_operation(row: &ProposalRow) -> Result<Operation, Failure> {
+    let text = format!(r#"{{"intent_summary": "stored", "operations": [{}]}}"#, row.operation);
+    let unreadable = |detail: String| Failure::Internal(format!("proposal {} does not read back: {detail}", row.id));
+    let proposal = Proposal::parse(text.as_bytes()).map_err(|e| unreadable(e.to_string()))?;
+    proposal.operations.into_iter().next().ok_or_else(|| unreadable("it has no operation".to_owned()))
+}

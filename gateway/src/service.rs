@@ -1,0 +1,186 @@
+//! What the gateway does, whoever asks: over HTTP or in the same process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use narrowgate_core::wire::{Bundle, CeilingView, KeyView};
+use narrowgate_prover::{Approval, Proven, SigningKey};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::config::Mode;
+use crate::failure::Failure;
+use crate::judge::{Judge, Judgement};
+use crate::store::{NewVersion, SandboxRow, Store};
+use crate::token::{Role, Token};
+
+/// Everything that calls share.
+pub(crate) struct Service {
+    pub(crate) store: Store,
+    pub(crate) judge: Arc<Judge>,
+    pub(crate) ceiling: CeilingView,
+    pub(crate) key: SigningKey,
+    pub(crate) keys: Vec<KeyView>,
+    pub(crate) mode: Mode,
+    /// Proofs at a time: they are pure computation, more than there are cores only makes each slower.
+    pub(crate) provers: Semaphore,
+    /// Counts changes to anything; whoever waits for one looks again. One counter for all sandboxes: a needless look
+    /// is one indexed read, and there is no per-sandbox registry to keep right.
+    pub(crate) changes: watch::Sender<u64>,
+    /// Ends long polls when the gateway ends.
+    pub(crate) closing: CancellationToken,
+}
+
+impl Service {
+    /// A sandbox with a proven baseline; its version and its token. 409 where the name is taken.
+    pub(crate) async fn create_sandbox(
+        &self,
+        name: &str,
+        policy_yaml: String,
+        approver: &str,
+    ) -> Result<(u64, Token), Failure> {
+        check_name(name)?;
+        if self.store.sandbox(name).await?.is_some() {
+            return Err(taken(name));
+        }
+        let judgement = self.judged(move |judge| judge.policy(&policy_yaml)).await?;
+        let fit = match judgement {
+            Judgement::Fits(fit) => fit,
+            Judgement::Refused(refused) => {
+                return Err(Failure::Invalid {
+                    code: refused.code.as_str(),
+                    message: refused.detail.unwrap_or(refused.message),
+                    pointer: Some("/policy_yaml".to_owned()),
+                });
+            }
+        };
+        let version = self.store.next_version(name).await?;
+        let baseline = self.certified(name, version, approver, &fit.proven, fit.policy_yaml)?;
+        let token = Token::generate(Role::Sandbox)?;
+        if !self.store.create_sandbox(name, &baseline, &token).await? {
+            return Err(taken(name));
+        }
+        self.changed();
+        Ok((version, token))
+    }
+
+    /// Ends a sandbox and its token.
+    pub(crate) async fn delete_sandbox(&self, name: &str, by: &str) -> Result<(), Failure> {
+        if !self.store.delete_sandbox(name, by, clock::now()).await? {
+            return Err(Failure::no_sandbox(name));
+        }
+        self.changed();
+        Ok(())
+    }
+
+    /// A live sandbox, or 404.
+    pub(crate) async fn sandbox(&self, name: &str) -> Result<SandboxRow, Failure> {
+        self.store.sandbox(name).await?.ok_or_else(|| Failure::no_sandbox(name))
+    }
+
+    /// The active version once it is newer than `after`; `None` where that did not happen in time.
+    pub(crate) async fn bundle(&self, name: &str, after: u64, wait: Duration) -> Result<Option<Bundle>, Failure> {
+        let deadline = Instant::now() + wait;
+        let mut changes = self.changes.subscribe();
+        loop {
+            changes.borrow_and_update();
+            let active = self.sandbox(name).await?.active;
+            if active.version() > after {
+                return bundle(name, &active).map(Some);
+            }
+            if !self.next_change(&mut changes, deadline).await {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Waits for a change; `false` at the deadline and when the gateway ends.
+    pub(crate) async fn next_change(&self, changes: &mut watch::Receiver<u64>, deadline: Instant) -> bool {
+        tokio::select! {
+            changed = timeout_at(deadline, changes.changed()) => matches!(changed, Ok(Ok(()))),
+            () = self.closing.cancelled() => false,
+        }
+    }
+
+    /// Wakes whoever waits.
+    pub(crate) fn changed(&self) {
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Runs a judgement where it does not hold up other calls.
+    pub(crate) async fn judged(
+        &self,
+        run: impl FnOnce(&Judge) -> Judgement + Send + 'static,
+    ) -> Result<Judgement, Failure> {
+        let _permit = self.provers.acquire().await.map_err(|e| Failure::Internal(e.to_string()))?;
+        let judge = Arc::clone(&self.judge);
+        tokio::task::spawn_blocking(move || run(&judge))
+            .await
+            .map_err(|e| Failure::Internal(format!("a judgement ended early: {e}")))
+    }
+
+    /// Signs a proof. This is the one place that makes a version, and it takes a [`Proven`].
+    pub(crate) fn certified(
+        &self,
+        sandbox: &str,
+        version: u64,
+        approver: &str,
+        proven: &Proven,
+        policy_yaml: String,
+    ) -> Result<NewVersion, Failure> {
+        let now = clock::now();
+        let approval =
+            Approval { approver: approver.to_owned(), time: now, expires: None, sandbox: sandbox.to_owned(), version };
+        let envelope = proven.certify(&self.key, &approval);
+        let certificate = serde_json::to_string(&envelope)
+            .map_err(|e| Failure::Internal(format!("a certificate does not serialise: {e}")))?;
+        Ok(NewVersion {
+            version,
+            policy_yaml,
+            policy_hash: proven.policy().to_string(),
+            ceiling_digest: proven.ceiling().to_string(),
+            schema_digest: proven.schema().to_string(),
+            certificate,
+            approver: approver.to_owned(),
+            now,
+        })
+    }
+}
+
+fn bundle(name: &str, active: &crate::store::VersionRow) -> Result<Bundle, Failure> {
+    let corrupt = |what: &str| {
+        Failure::Internal(format!("version {} of {name:?} has a {what} that does not read back", active.version()))
+    };
+    Ok(Bundle {
+        sandbox: name.to_owned(),
+        version: active.version(),
+        policy_yaml: active.policy_yaml.clone(),
+        policy_hash: active.policy_hash.parse().map_err(|_| corrupt("policy hash"))?,
+        certificate: serde_json::from_str(&active.certificate).map_err(|_| corrupt("certificate"))?,
+        plugins: Default::default(),
+    })
+}
+
+/// Names are in URLs, file names and log lines.
+fn check_name(name: &str) -> Result<(), Failure> {
+    let first = name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let rest = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.'));
+    if first && rest && name.len() <= 64 {
+        return Ok(());
+    }
+    let shown: String = name.chars().take(80).collect();
+    let message = format!(
+        "{shown:?} is not a sandbox name: at most 64 lower-case letters, digits, '-', '_' and '.', beginning with a letter or a digit"
+    );
+    Err(Failure::Invalid { code: "invalid_name", message, pointer: Some("/name".to_owned()) })
+}
+
+fn taken(name: &str) -> Failure {
+    Failure::Conflict {
+        code: "sandbox_exists",
+        message: format!("there is a sandbox {name:?} already"),
+        proposal: None,
+    }
+}

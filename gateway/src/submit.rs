@@ -1,0 +1,225 @@
+//! From an agent's proposal to one pending or refused row per operation.
+
+use std::collections::BTreeSet;
+
+use narrowgate_core::denial::DenialRecord;
+use narrowgate_core::policy::{Policy, Role};
+use narrowgate_core::proposal::{MAX_BYTES, Operation, Proposal};
+use narrowgate_core::wire::{CheckAnswer, SubmitAnswer, SubmitProposal};
+
+use crate::clock;
+use crate::config::Mode;
+use crate::failure::Failure;
+use crate::judge::{Judgement, review_token};
+use crate::service::Service;
+use crate::store::{NewProposal, Refreshed, VersionRow};
+use crate::token::new_id;
+
+/// A sandbox whose agent keeps proposing must not fill the reviewer's inbox, or the disk.
+const MAX_PENDING: u64 = 100;
+const MAX_EVIDENCE: usize = 100;
+
+/// A submission whose operations are read.
+pub(crate) struct Submission {
+    body: SubmitProposal,
+    operations: Vec<Operation>,
+}
+
+impl Submission {
+    /// Reads the body and the operations in it.
+    pub(crate) fn parse(body: &[u8]) -> Result<Submission, Failure> {
+        let body: SubmitProposal = serde_json::from_slice(body).map_err(|e| invalid(e.to_string(), String::new()))?;
+        // The proposal's own members, as the agent posted them, through the one reader of proposals.
+        let members = serde_json::json!({
+            "intent_summary": body.intent_summary, "denial_ids": body.denial_ids, "operations": body.operations,
+        });
+        let members = members.to_string();
+        if members.len() > MAX_BYTES {
+            return Err(Failure::TooLarge { limit: MAX_BYTES });
+        }
+        let proposal = Proposal::parse(members.as_bytes()).map_err(|e| invalid(e.message, e.pointer))?;
+        if body.evidence.len() > MAX_EVIDENCE {
+            return Err(invalid(
+                format!("{} records; at most {MAX_EVIDENCE}", body.evidence.len()),
+                "/evidence".to_owned(),
+            ));
+        }
+        if body.binary.len() > 4096 || body.binary.chars().any(char::is_control) {
+            return Err(invalid("not the path of an executable".to_owned(), "/binary".to_owned()));
+        }
+        Ok(Submission { body, operations: proposal.operations })
+    }
+}
+
+impl Service {
+    /// Judges each operation on the active policy; what fits waits for a person, what does not is refused here.
+    pub(crate) async fn submit(&self, sandbox: &str, submission: Submission) -> Result<SubmitAnswer, Failure> {
+        let active = self.sandbox(sandbox).await?.active;
+        let mut answer = SubmitAnswer { accepted_chunk_ids: Vec::new(), rejection_reasons: Vec::new() };
+        if self.mode == Mode::Locked {
+            answer.rejection_reasons =
+                vec!["locked: the policy cannot be changed at this time".to_owned(); submission.operations.len()];
+            return Ok(answer);
+        }
+        let mut room = MAX_PENDING.saturating_sub(self.store.pending(sandbox).await?);
+        let mut rows = Vec::new();
+        for operation in &submission.operations {
+            if room == 0 {
+                answer
+                    .rejection_reasons
+                    .push(format!("too_many_pending: {MAX_PENDING} proposals wait for a decision already"));
+                continue;
+            }
+            let id = new_id("p")?;
+            let (wire, judged, kept) = self.judge_operation(&id, sandbox, &active, operation).await?;
+            match &judged.rejection_reason {
+                None => {
+                    room -= 1;
+                    answer.accepted_chunk_ids.push(id.clone());
+                }
+                Some(reason) => answer.rejection_reasons.push(reason.clone()),
+            }
+            if kept {
+                rows.push(row(id, &submission.body, wire, subject(operation, &active)?, judged)?);
+            }
+        }
+        if !self.store.submit(sandbox, &rows).await? {
+            return Err(Failure::no_sandbox(sandbox));
+        }
+        self.changed();
+        Ok(answer)
+    }
+
+    /// The same judgement of all operations together, without storing anything.
+    pub(crate) async fn check(&self, sandbox: &str, submission: Submission) -> Result<CheckAnswer, Failure> {
+        let active = self.sandbox(sandbox).await?.active;
+        let operations = submission.operations;
+        let judgement = self.judged(move |judge| judge.operations(&active.policy_yaml, &operations)).await?;
+        let (verdict, counterexample, reason) = match judgement {
+            Judgement::Fits(_) => ("within", None, None),
+            Judgement::Refused(refused) => {
+                (refused.code.verdict(), refused.counterexample.clone(), Some(refused.reason()))
+            }
+        };
+        Ok(CheckAnswer { verdict: verdict.to_owned(), findings: Vec::new(), tightest: None, counterexample, reason })
+    }
+
+    /// One operation's wire form and judgement, and whether it is worth a row.
+    pub(crate) async fn judge_operation(
+        &self,
+        id: &str,
+        sandbox: &str,
+        active: &VersionRow,
+        operation: &Operation,
+    ) -> Result<(String, Refreshed, bool), Failure> {
+        let wire = serde_json::to_string(operation)
+            .map_err(|e| Failure::Internal(format!("an operation does not serialise: {e}")))?;
+        let (yaml, operations) = (active.policy_yaml.clone(), [operation.clone()]);
+        let judgement = self.judged(move |judge| judge.operations(&yaml, &operations)).await?;
+        let (judged, kept) = self.recorded(id, sandbox, &wire, active, &judgement);
+        Ok((wire, judged, kept))
+    }
+
+    /// What a judgement leaves in a row.
+    pub(crate) fn recorded(
+        &self,
+        id: &str,
+        sandbox: &str,
+        wire: &str,
+        active: &VersionRow,
+        judgement: &Judgement,
+    ) -> (Refreshed, bool) {
+        let (verdict, report, token, reason, kept) = match judgement {
+            Judgement::Fits(fit) => {
+                ("within", &fit.report, Some(review_token(id, sandbox, wire, &active.policy_hash, fit)), None, true)
+            }
+            Judgement::Refused(refused) => {
+                (refused.code.verdict(), &refused.report, None, Some(refused.reason()), refused.code.is_kept())
+            }
+        };
+        let judged = Refreshed {
+            base_version: active.version(),
+            ceiling_digest: self.ceiling.digest.to_string(),
+            verdict: verdict.to_owned(),
+            report: report.as_ref().map(ToString::to_string),
+            review_token: token,
+            rejection_reason: reason,
+        };
+        (judged, kept)
+    }
+}
+
+/// What the proposal is about. Two with the same subject are two attempts at the same thing.
+fn subject(operation: &Operation, active: &VersionRow) -> Result<String, Failure> {
+    let mut subject = BTreeSet::new();
+    let mut about = |host: &str, ports: &[u16], binaries: &[String]| {
+        for port in ports {
+            subject.extend(binaries.iter().map(|binary| format!("{host}:{port} {binary}")));
+        }
+    };
+    match operation {
+        Operation::AddRule { rule, .. } => {
+            let binaries = binaries(rule);
+            for endpoint in &rule.endpoints {
+                let ports: Vec<u16> = endpoint.ports.iter().map(|port| port.get()).collect();
+                about(endpoint.host.as_str(), &ports, &binaries);
+            }
+        }
+        Operation::AddAllowRules { rule_name, host, port, .. } => {
+            let policy = Policy::parse(&active.policy_yaml, "the active policy", Role::Policy)
+                .map_err(|e| Failure::Internal(e.to_string()))?;
+            let binaries = policy.entries.get(rule_name).map(binaries).unwrap_or_default();
+            about(host.as_str(), &[port.get()], &binaries);
+        }
+        Operation::RemoveRule { rule_name } => {
+            subject.insert(format!("remove {rule_name}"));
+        }
+    }
+    Ok(Vec::from_iter(subject).join("\n"))
+}
+
+fn binaries(entry: &narrowgate_core::policy::Entry) -> Vec<String> {
+    if entry.binaries.is_empty() {
+        return vec!["*".to_owned()];
+    }
+    entry.binaries.iter().map(|binary| binary.as_str().to_owned()).collect()
+}
+
+fn row(
+    id: String,
+    body: &SubmitProposal,
+    operation: String,
+    subject: String,
+    judged: Refreshed,
+) -> Result<NewProposal, Failure> {
+    let json = |value: serde_json::Result<String>| {
+        value.map_err(|e| Failure::Internal(format!("a proposal does not serialise: {e}")))
+    };
+    let evidence: Vec<DenialRecord> = body.evidence.iter().cloned().map(without_query).collect();
+    Ok(NewProposal {
+        id,
+        source: "agent",
+        binary: body.binary.clone(),
+        intent_summary: body.intent_summary.clone(),
+        denial_ids: json(serde_json::to_string(&body.denial_ids))?,
+        evidence: json(serde_json::to_string(&evidence))?,
+        operation,
+        subject,
+        judged,
+        now: clock::now(),
+    })
+}
+
+/// The proxy sends none; a caller with its token that does shall not get it stored.
+fn without_query(mut record: DenialRecord) -> DenialRecord {
+    if let Some(path) = &mut record.path
+        && let Some(at) = path.find(['?', '#'])
+    {
+        path.truncate(at);
+    }
+    record
+}
+
+fn invalid(message: String, pointer: String) -> Failure {
+    Failure::Invalid { code: "invalid_proposal", message, pointer: Some(pointer) }
+}
