@@ -1,0 +1,75 @@
+//! `narrowgate gateway`: the gateway alone.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use narrowgate_gateway::{Config, Gateway as Service};
+use owo_colors::OwoColorize as _;
+
+use crate::exit::{Ended, Failure};
+use crate::runtime::{block_on, log, stopped};
+use crate::stack::{Mode, within_grace};
+use crate::{files, output};
+
+/// The gateway alone: proposals in, proven policies out
+#[derive(Debug, Args)]
+pub(crate) struct Gateway {
+    /// Where tokens, the signing key and the database are kept
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Where it listens; anything but loopback needs TLS
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7070")]
+    listen: SocketAddr,
+    /// The upper bound that nothing may exceed, in Cedar or the rule language; without it there is none
+    #[arg(long, value_name = "FILE")]
+    ceiling: Option<PathBuf>,
+    /// How proposals inside the ceiling are treated
+    #[arg(long, value_enum, default_value_t)]
+    mode: Mode,
+    /// The certificate chain (PEM) to serve TLS with
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+}
+
+impl Gateway {
+    pub(crate) fn run(self) -> Ended {
+        log("info");
+        let ceiling = match &self.ceiling {
+            Some(path) => {
+                files::ceiling(path)?;
+                Some((files::read(path)?, path.display().to_string()))
+            }
+            None => {
+                output::remark("no --ceiling: whatever a reviewer approves is granted");
+                None
+            }
+        };
+        let scheme = if self.tls_cert.is_some() { "https" } else { "http" };
+        let config = Config {
+            listen: self.listen,
+            data_dir: self.data.clone(),
+            ceiling,
+            mode: self.mode.into(),
+            tls: self.tls_cert.zip(self.tls_key),
+        };
+        block_on(async move {
+            let service = Service::start(config).await.map_err(Failure::invalid)?;
+            let said = output::line(format!(
+                "{} gateway {scheme}://{}\n  tokens   {dir}/admin.token, {dir}/reviewer.token",
+                "up:".green().bold(),
+                service.addr(),
+                dir = self.data.display(),
+            ));
+            let ended = match said {
+                Ok(()) => stopped().await,
+                Err(failure) => Err(failure),
+            };
+            within_grace(service.shutdown()).await;
+            ended
+        })
+    }
+}

@@ -1,0 +1,38 @@
+//! The `narrowgate` command: one file per verb.
+//!
+//! A verb parses its flags, calls the crate that does the work and renders the answer. Nothing here decides
+//! anything about a request: deciding is `narrowgate-core`, proving `narrowgate-prover`, enforcing `narrowgate-proxy`.
+
+mod args;
+mod check;
+mod client;
+mod compile;
+mod completions;
+mod demo;
+mod exit;
+mod explain;
+mod files;
+mod gateway;
+mod man;
+mod output;
+mod prove;
+mod proxy;
+mod rule;
+mod runtime;
+mod sandbox;
+mod stack;
+mod up;
+mod verify;
+mod version;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let exit = args::Cli::parse().run().unwrap_or_else(|failure| {
+        output::complain(&failure);
+        failure.exit()
+    });
+    ExitCode::from(exit.code())
+}

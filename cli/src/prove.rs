@@ -1,0 +1,231 @@
+//! `narrowgate prove`: is this policy inside that ceiling?
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use narrowgate_core::compile::Compiled;
+use narrowgate_core::policy::{Policy, Role};
+use narrowgate_core::proposal::Proposal;
+use narrowgate_core::wire::Bundle;
+use narrowgate_prover::{Approval, Options, Outcome, Proven, Report, SigningKey, Verdict, prove};
+use owo_colors::OwoColorize as _;
+
+use crate::exit::{Ended, Exit, Failure};
+use crate::files::{self, Readers};
+use crate::output;
+
+/// Prove that a policy is inside a ceiling, or show a request that is not
+#[derive(Debug, Args)]
+pub(crate) struct Prove {
+    /// The upper bound: Cedar (.cedar), or the rule language
+    #[arg(long, value_name = "FILE")]
+    ceiling: PathBuf,
+    /// The policy to prove
+    #[arg(long, value_name = "FILE")]
+    policy: PathBuf,
+    /// A policy that --policy is laid over: what is proved is both, and --policy's entries replace those of the same key
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+    /// A proposal (JSON, as an agent posts it) whose operations are applied before proving
+    #[arg(long, value_name = "FILE")]
+    proposal: Option<PathBuf>,
+    /// Which engine decides
+    #[arg(long, value_enum, default_value_t)]
+    engine: Engine,
+    /// How long it may take, such as 10s or 500ms
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    timeout: Duration,
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Where to write the policy with its signed certificate, if it is within
+    #[arg(long, value_name = "OUT", requires = "key")]
+    certificate: Option<PathBuf>,
+    /// The Ed25519 signing key (PKCS#8), as a gateway's signing.key; made if the file does not exist
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    key: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Engine {
+    /// Automata; complete on what the rule language compiles to
+    #[default]
+    Exact,
+    /// Not available in this version
+    Smt,
+    /// Not available in this version
+    Both,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Format {
+    #[default]
+    Text,
+    Json,
+    /// Not available in this version
+    Sarif,
+}
+
+impl Prove {
+    pub(crate) fn run(self) -> Ended {
+        if self.engine != Engine::Exact {
+            return Err(Failure::undecided(
+                "--engine smt and --engine both are not available in this version; use --engine exact",
+            ));
+        }
+        if self.format == Format::Sarif {
+            return Err(Failure::invalid("--format sarif is not available in this version; use text or json"));
+        }
+        let ceiling = files::ceiling(&self.ceiling)?;
+        let policy = self.candidate()?;
+        let compiled = Compiled::policy(&policy)
+            .map_err(|error| Failure::invalid(format!("{}: {error}", self.policy.display())))?;
+        let options = Options { timeout: self.timeout, ..Options::default() };
+        let outcome = prove(&compiled, &ceiling, &options);
+        let report = Report::new(&outcome, &compiled);
+        if let (Verdict::Within(proven), Some(out), Some(key)) = (&outcome.verdict, &self.certificate, &self.key) {
+            certify(proven, &policy, out, key)?;
+        }
+        match self.format {
+            Format::Json => output::json(&report)?,
+            Format::Text | Format::Sarif => output::line(text(&outcome, &report, &self.ceiling))?,
+        }
+        Ok(match &outcome.verdict {
+            Verdict::Within(_) => Exit::Done,
+            Verdict::Exceeds(_) => Exit::Refused,
+            Verdict::Unsupported(_) | Verdict::Inconclusive(_) => Exit::Undecided,
+        })
+    }
+
+    /// What would be in force: the baseline, the policy over it, the proposal's operations over both.
+    fn candidate(&self) -> Result<Policy, Failure> {
+        let mut policy = files::policy(&self.policy)?;
+        if let Some(path) = &self.baseline {
+            let mut composed = files::policy(path)?;
+            composed.on_miss = policy.on_miss;
+            composed.entries.append(&mut policy.entries);
+            // Two policies that are each valid may overlap (L4 beside inspected) where they meet.
+            let both = format!("{} over {}", self.policy.display(), path.display());
+            policy = Policy::parse(&composed.to_yaml(), &both, Role::Policy).map_err(Failure::invalid)?;
+        }
+        if let Some(path) = &self.proposal {
+            let named = |error: &dyn std::fmt::Display| Failure::invalid(format!("{}: {error}", path.display()));
+            let proposal = Proposal::parse(files::read(path)?.as_bytes()).map_err(|error| named(&error))?;
+            for operation in &proposal.operations {
+                policy = operation.apply(&policy).map_err(|error| named(&error))?;
+            }
+        }
+        Ok(policy)
+    }
+}
+
+/// Writes the policy and its certificate as one bundle, which `narrowgate verify` checks. It is for no sandbox
+/// (name "", version 0), so that no proxy can be made to load it.
+fn certify(proven: &Proven, policy: &Policy, out: &Path, key: &Path) -> Result<(), Failure> {
+    let approval = Approval {
+        approver: "narrowgate prove".to_owned(),
+        time: jiff::Timestamp::now().as_second(),
+        expires: None,
+        sandbox: String::new(),
+        version: 0,
+    };
+    let bundle = Bundle {
+        sandbox: String::new(),
+        version: 0,
+        policy_yaml: policy.to_yaml(),
+        policy_hash: proven.policy(),
+        certificate: proven.certify(&signing_key(key)?, &approval),
+        plugins: std::collections::BTreeMap::new(),
+    };
+    let mut text = serde_json::to_string_pretty(&bundle).map_err(Failure::undecided)?;
+    text.push('\n');
+    files::write(out, text.as_bytes(), Readers::Anyone)
+}
+
+fn signing_key(path: &Path) -> Result<SigningKey, Failure> {
+    let named = |error: &dyn std::fmt::Display| Failure::invalid(format!("signing key {}: {error}", path.display()));
+    match std::fs::read(path) {
+        Ok(bytes) => SigningKey::from_pkcs8(&bytes).map_err(|error| named(&error)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let (bytes, key) = SigningKey::generate().map_err(|error| named(&error))?;
+            files::write(path, &bytes, Readers::Owner)?;
+            output::remark(format!("new signing key {}", path.display()));
+            Ok(key)
+        }
+        Err(error) => Err(named(&error)),
+    }
+}
+
+fn text(outcome: &Outcome, report: &Report, ceiling: &Path) -> String {
+    let ceiling = ceiling.display();
+    let head = match &outcome.verdict {
+        Verdict::Within(_) => {
+            format!("{}  every request that the policy allows, {ceiling} allows too", "within".green().bold())
+        }
+        Verdict::Exceeds(_) => {
+            format!("{}  the policy allows a request that {ceiling} does not", "exceeds".red().bold())
+        }
+        Verdict::Unsupported(reason) | Verdict::Inconclusive(reason) => {
+            let word = if matches!(outcome.verdict, Verdict::Unsupported(_)) { "unsupported" } else { "inconclusive" };
+            format!("{}  {} ({})", word.yellow().bold(), reason.message, reason.code)
+        }
+    };
+    let mut lines = vec![head];
+    let mut field = |name: &str, value: String| lines.push(format!("  {name:<14}{value}"));
+    if let Some(witness) = &report.counterexample {
+        field("such as", output::plain(&witness.curl));
+        let binary = if witness.binary.is_empty() {
+            "an unidentified binary".to_owned()
+        } else {
+            output::plain(&witness.binary)
+        };
+        field("run by", binary);
+    }
+    if let Some(rule) = &report.rule {
+        let mut place = format!("/network_policies/{}", output::plain(&rule.policy));
+        for (name, number) in [("endpoints", rule.endpoint), ("rules", rule.rule)] {
+            if let Some(number) = number {
+                place.push_str(&format!("/{name}/{number}"));
+            }
+        }
+        field("allowed by", place);
+    }
+    field("checked", format!("{} request environments", outcome.environments_checked));
+    field("took", format!("{:.1} µs", outcome.engine_time.as_secs_f64() * 1e6));
+    lines.join("\n")
+}
+
+/// `10s`, `500ms`, `2m`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u64 =
+        number.parse().map_err(|_| format!("{text:?}: expected a number and a unit, such as 10s or 500ms"))?;
+    match unit {
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" => Ok(Duration::from_secs(number)),
+        "m" => number.checked_mul(60).map(Duration::from_secs).ok_or_else(|| format!("{text:?}: too long")),
+        _ => Err(format!("{text:?}: expected a unit (ms, s or m) after the number, such as 10s")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn durations_have_a_unit() {
+        for (text, expected) in [
+            ("10s", Some(10_000)),
+            ("500ms", Some(500)),
+            ("2m", Some(120_000)),
+            ("10", None),
+            ("s", None),
+            ("1h", None),
+            ("-1s", None),
+        ] {
+            assert_eq!(duration(text).ok(), expected.map(Duration::from_millis), "{text}");
+        }
+    }
+}

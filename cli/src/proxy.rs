@@ -1,0 +1,71 @@
+//! `narrowgate proxy`: one sandbox's way out, alone.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use narrowgate_proxy::{Config, Proxy as Service, ResolveEntry};
+use owo_colors::OwoColorize as _;
+
+use crate::args::Remote;
+use crate::client::segment;
+use crate::exit::{Ended, Failure};
+use crate::output;
+use crate::runtime::{block_on, log, stopped};
+use crate::stack::within_grace;
+
+/// One sandbox's proxy alone; it takes its policy from a gateway
+#[derive(Debug, Args)]
+pub(crate) struct Proxy {
+    /// The sandbox whose policy it enforces; --token-file holds this sandbox's token
+    #[arg(long, value_name = "NAME")]
+    sandbox: String,
+    /// Where it listens
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3128")]
+    listen: SocketAddr,
+    /// Where the sandbox's CA, the pinned gateway keys and the last good policy are kept
+    #[arg(long, value_name = "DIR", default_value = ".narrowgate-proxy")]
+    ca_dir: PathBuf,
+    /// Reach a destination at this address, exempt from the address check; repeatable
+    #[arg(long, value_name = "HOST:PORT:ADDR:PORT", value_parser = resolve_entry)]
+    resolve: Vec<ResolveEntry>,
+    /// More roots for upstream TLS, besides the system's
+    #[arg(long, value_name = "FILE")]
+    upstream_ca: Option<PathBuf>,
+    /// Where audit lines go; without it none are written
+    #[arg(long, value_name = "FILE")]
+    audit_log: Option<PathBuf>,
+}
+
+impl Proxy {
+    pub(crate) fn run(self, remote: &Remote) -> Ended {
+        log("info");
+        segment("--sandbox", &self.sandbox)?;
+        let mut config = Config::new(self.sandbox, remote.client()?, self.ca_dir.clone());
+        config.listen = self.listen;
+        config.resolve = self.resolve;
+        config.upstream_ca = self.upstream_ca;
+        config.audit_log = self.audit_log;
+        block_on(async move {
+            let service = Service::start(config).await.map_err(Failure::invalid)?;
+            let said = output::line(format!(
+                "{} proxy http://{}, policy version {}\n  trust    {}",
+                "up:".green().bold(),
+                service.addr(),
+                service.version(),
+                self.ca_dir.join("ca.pem").display(),
+            ));
+            let ended = match said {
+                Ok(()) => stopped().await,
+                Err(failure) => Err(failure),
+            };
+            within_grace(service.shutdown()).await;
+            ended
+        })
+    }
+}
+
+/// `HOST:PORT:ADDR:PORT`, as the proxy reads it.
+pub(crate) fn resolve_entry(text: &str) -> Result<ResolveEntry, String> {
+    text.parse().map_err(|error: <ResolveEntry as std::str::FromStr>::Err| error.to_string())
+}

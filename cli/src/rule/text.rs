@@ -1,0 +1,299 @@
+//! A proposal as a reviewer reads it: everything that an approval would put in force, and nothing that could hide it.
+
+use std::fmt::Write as _;
+
+use narrowgate_core::wire::{ProposalStatus, ProposalView};
+use owo_colors::OwoColorize as _;
+use serde_json::Value;
+
+use crate::output::plain;
+
+/// The whole block, without a final line end.
+pub(crate) fn proposal(view: &ProposalView) -> String {
+    let mut out = String::new();
+    let field = |out: &mut String, name: &str, value: &str| {
+        let _ = write!(out, "\n  {name:<15} {value}");
+    };
+    let _ = write!(out, "{}  {}", plain(&view.chunk_id).bold(), status(view.status));
+    field(&mut out, "sandbox", &plain(&view.sandbox));
+    field(&mut out, "source", &plain(&view.source));
+    field(&mut out, "binary", &some(&view.binary, "unidentified"));
+    field(&mut out, "rationale", &some(&view.intent_summary, "none given"));
+    if !view.denial_ids.is_empty() {
+        let ids: Vec<String> = view.denial_ids.iter().map(|id| plain(id)).collect();
+        field(&mut out, "denials", &ids.join(", "));
+    }
+    for (at, line) in operation(&view.operation).iter().enumerate() {
+        field(&mut out, if at == 0 { "change" } else { "" }, line);
+    }
+    verdict(view, &mut out, field);
+    if let Some(reason) = &view.rejection_reason {
+        field(&mut out, "rejected", &plain(reason));
+    }
+    if !view.hints.is_empty() {
+        field(&mut out, "hints", &view.hints.iter().map(|hint| plain(hint)).collect::<Vec<_>>().join(", "));
+    }
+    let decided = match (&view.decided_by, &view.decided_at) {
+        (Some(by), Some(at)) => Some(format!("by {} at {}", plain(by), plain(at))),
+        (None, Some(at)) => Some(format!("at {}", plain(at))),
+        _ => None,
+    };
+    if let Some(decided) = decided {
+        field(&mut out, "decided", &decided);
+    }
+    if let Some(version) = view.activated_version {
+        field(&mut out, "in force since", &format!("version {version}"));
+    }
+    out
+}
+
+/// What an operation would do, a line for each rule or endpoint; tagged with the endpoint's layer.
+pub(crate) fn operation(operation: &Value) -> Vec<String> {
+    if let Some(add) = operation.get("addRule") {
+        let rule = add.get("rule").unwrap_or(&Value::Null);
+        let mut lines = vec![format!("add {} for {}", name(add), binaries(rule))];
+        lines.extend(items(rule, "endpoints").flat_map(tags));
+        return lines;
+    }
+    if let Some(remove) = operation.get("removeRule") {
+        return vec![format!("remove {}", name(remove))];
+    }
+    if let Some(add) = operation.get("addAllowRules") {
+        let place = authority(add);
+        let mut lines = vec![format!("add to {}", name(add))];
+        lines.extend(items(add, "rules").map(|rule| format!("{place} [L7 rest, {}]", allow(rule))));
+        return lines;
+    }
+    vec![plain(&operation.to_string())]
+}
+
+fn tags(endpoint: &Value) -> Vec<String> {
+    let place = authority(endpoint);
+    let Some(protocol) = endpoint.get("protocol").and_then(Value::as_str) else {
+        return vec![format!("{place} [L4]{}", expiry(endpoint))];
+    };
+    let protocol = plain(protocol);
+    let mut tags = Vec::new();
+    if let Some(access) = endpoint.get("access").and_then(Value::as_str) {
+        tags.push(format!("access={}", plain(access)));
+    }
+    tags.extend(items(endpoint, "rules").map(allow));
+    tags.extend(items(endpoint, "deny_rules").map(|rule| format!("deny {}", request(rule))));
+    if tags.is_empty() {
+        tags.push("allows nothing".to_owned());
+    }
+    tags.into_iter().map(|tag| format!("{place} [L7 {protocol}, {tag}]{}", expiry(endpoint))).collect()
+}
+
+fn allow(rule: &Value) -> String {
+    format!("allow {}", request(rule.get("allow").unwrap_or(rule)))
+}
+
+/// `PUT /path`, then whatever else the rule says: a reviewer must see members that this version does not know.
+fn request(rule: &Value) -> String {
+    let text = |key: &str, otherwise: &str| plain(rule.get(key).and_then(Value::as_str).unwrap_or(otherwise));
+    let action = rule.get("action").and_then(Value::as_str);
+    let mut out = match action {
+        Some(action) => plain(action),
+        None => format!("{} {}", text("method", "*"), text("path", "/**")),
+    };
+    for (key, value) in rule.as_object().into_iter().flatten() {
+        match (key.as_str(), value) {
+            ("action", Value::String(_)) => {}
+            ("method" | "path", _) if action.is_none() => {}
+            ("query" | "where", Value::Object(keys)) => {
+                let mark = if key == "query" { "?" } else { "" };
+                for (key, value) in keys {
+                    let _ = write!(out, " {mark}{}={}", plain(key), scalar(value));
+                }
+            }
+            _ => {
+                let _ = write!(out, " {}={}", plain(key), scalar(value));
+            }
+        }
+    }
+    out
+}
+
+fn verdict(view: &ProposalView, out: &mut String, field: impl Fn(&mut String, &str, &str)) {
+    let report = view.report.as_ref().unwrap_or(&Value::Null);
+    let word = plain(&view.validation_result);
+    let shown = match word.as_str() {
+        "within" => "within the ceiling".green().to_string(),
+        "exceeds" => "exceeds the ceiling".red().to_string(),
+        _ => word.yellow().to_string(),
+    };
+    field(out, "verdict", &shown);
+    if let Some(reason) = report.get("reason").and_then(Value::as_str) {
+        field(out, "reason", &plain(reason));
+    }
+    if let Some(curl) = report.pointer("/counterexample/curl").and_then(Value::as_str) {
+        field(out, "counterexample", &plain(curl));
+    }
+    if let Some(repair) = report.get("repair").filter(|repair| !repair.is_null()) {
+        field(out, "repair", &plain(&repair.to_string()));
+    }
+    for finding in items(report, "findings") {
+        let text = |key: &str| plain(finding.get(key).and_then(Value::as_str).unwrap_or_default());
+        field(out, "finding", &format!("{} {}", text("name"), text("detail")));
+    }
+    if let Some(time) = report.get("engine_time_us").and_then(Value::as_f64) {
+        field(out, "prover time", &format!("{time:.1} µs"));
+    }
+}
+
+fn status(status: ProposalStatus) -> String {
+    let text = status.as_str();
+    match status {
+        ProposalStatus::Pending => text.yellow().to_string(),
+        ProposalStatus::Approved => text.green().to_string(),
+        ProposalStatus::Rejected => text.red().to_string(),
+        ProposalStatus::Superseded | ProposalStatus::Expired => text.dimmed().to_string(),
+    }
+}
+
+fn name(operation: &Value) -> String {
+    plain(operation.get("ruleName").and_then(Value::as_str).unwrap_or("(unnamed)"))
+}
+
+fn binaries(rule: &Value) -> String {
+    let paths: Vec<String> =
+        items(rule, "binaries").map(|binary| scalar(binary.get("path").unwrap_or(binary))).collect();
+    if paths.is_empty() { "any binary".to_owned() } else { paths.join(", ") }
+}
+
+fn authority(endpoint: &Value) -> String {
+    let host = plain(endpoint.get("host").and_then(Value::as_str).unwrap_or("(no host)"));
+    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    let ports: Vec<String> = endpoint.get("port").into_iter().chain(items(endpoint, "ports")).map(scalar).collect();
+    if ports.is_empty() { host } else { format!("{host}:{}", ports.join(",")) }
+}
+
+fn expiry(endpoint: &Value) -> String {
+    endpoint.get("expires_at").map(|at| format!(" until {}", scalar(at))).unwrap_or_default()
+}
+
+fn items<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
+    value.get(key).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn scalar(value: &Value) -> String {
+    match value {
+        Value::String(text) => plain(text),
+        other => plain(&other.to_string()),
+    }
+}
+
+fn some(text: &str, otherwise: &str) -> String {
+    if text.is_empty() { otherwise.to_owned() } else { plain(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+    use serde_json::json;
+
+    use super::*;
+
+    fn view() -> ProposalView {
+        serde_json::from_value(json!({
+            "chunk_id": "p_7f3a", "sandbox": "demo", "status": "pending", "source": "agent", "binary": "/usr/bin/curl",
+            "intent_summary": "write the changelog", "denial_ids": ["d_01"], "evidence": [],
+            "operation": { "addRule": { "ruleName": "docs", "rule": {
+                "name": "docs", "binaries": [{ "path": "/usr/bin/curl" }],
+                "endpoints": [{ "host": "api.example", "port": 443, "protocol": "rest",
+                    "rules": [{ "allow": { "method": "PUT", "path": "/v1/foo/bar" } }] }] } } },
+            "report": { "engine_time_us": 41.66, "findings": [], "counterexample": null, "repair": null, "reason": null },
+            "validation_result": "within", "created_at": "2026-01-01T00:00:00Z", "review_token": "secret-review-token"
+        }))
+        .unwrap()
+    }
+
+    fn shown(view: &ProposalView) -> String {
+        anstream::adapter::strip_str(&proposal(view)).to_string()
+    }
+
+    #[test]
+    fn pending() {
+        insta::assert_snapshot!(shown(&view()), @r"
+        p_7f3a  pending
+          sandbox         demo
+          source          agent
+          binary          /usr/bin/curl
+          rationale       write the changelog
+          denials         d_01
+          change          add docs for /usr/bin/curl
+                          api.example:443 [L7 rest, allow PUT /v1/foo/bar]
+          verdict         within the ceiling
+          prover time     41.7 µs
+        ");
+    }
+
+    #[test]
+    fn rejected_by_the_prover() {
+        let mut view = view();
+        view.status = ProposalStatus::Rejected;
+        view.validation_result = "exceeds".to_owned();
+        view.rejection_reason = Some("outside_org_ceiling: curl -X PUT 'https://api.example/v1/x'".to_owned());
+        view.report = Some(
+            json!({ "engine_time_us": 12.0, "counterexample": { "curl": "curl -X PUT 'https://api.example/v1/x'" } }),
+        );
+        view.decided_at = Some("2026-01-01T00:00:00Z".to_owned());
+        insta::assert_snapshot!(shown(&view), @r"
+        p_7f3a  rejected
+          sandbox         demo
+          source          agent
+          binary          /usr/bin/curl
+          rationale       write the changelog
+          denials         d_01
+          change          add docs for /usr/bin/curl
+                          api.example:443 [L7 rest, allow PUT /v1/foo/bar]
+          verdict         exceeds the ceiling
+          counterexample  curl -X PUT 'https://api.example/v1/x'
+          prover time     12.0 µs
+          rejected        outside_org_ceiling: curl -X PUT 'https://api.example/v1/x'
+          decided         at 2026-01-01T00:00:00Z
+        ");
+    }
+
+    #[test]
+    fn endpoints_are_tagged_with_their_layer() {
+        let cases = [
+            (json!({ "host": "api.example", "port": 443 }), "api.example:443 [L4]"),
+            (
+                json!({ "host": "api.example", "ports": [80, 443], "protocol": "rest", "access": "read-only" }),
+                "api.example:80,443 [L7 rest, access=read-only]",
+            ),
+            (
+                json!({ "host": "api.example", "port": 443, "protocol": "rest", "rules": [{ "allow": { "method": "PUT", "path": "/a", "query": { "ref": "main" } } }] }),
+                "api.example:443 [L7 rest, allow PUT /a ?ref=main]",
+            ),
+            (
+                json!({ "host": "api.github.com", "port": 443, "protocol": "github", "rules": [{ "allow": { "action": "github::contents.write", "where": { "owner": "acme", "path": "docs/**" } } }] }),
+                "api.github.com:443 [L7 github, allow github::contents.write owner=acme path=docs/**]",
+            ),
+            (
+                json!({ "host": "::1", "port": 1, "expires_at": "2026-12-01T00:00:00Z" }),
+                "[::1]:1 [L4] until 2026-12-01T00:00:00Z",
+            ),
+        ];
+        for (endpoint, expected) in cases {
+            assert_eq!(tags(&endpoint), [expected]);
+        }
+    }
+
+    #[test]
+    fn an_agents_words_cannot_redraw_the_screen() {
+        let mut view = view();
+        view.intent_summary = "harmless\r\u{1b}[1A\u{1b}[2K".to_owned();
+        view.operation = json!({ "removeRule": { "ruleName": "deny\u{202e}all\n" } });
+        let text = shown(&view);
+        assert!(text.contains(r"harmless\u{d}\u{1b}[1A\u{1b}[2K"), "{text}");
+        assert!(text.contains(r"remove deny\u{202e}all\u{a}"), "{text}");
+    }
+
+    #[test]
+    fn a_review_token_is_not_for_the_screen() {
+        assert!(!shown(&view()).contains("secret-review-token"));
+    }
+}

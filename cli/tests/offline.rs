@@ -1,0 +1,206 @@
+//! Verbs that need no gateway: what they print, and how they exit.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+use support::Dir;
+
+/// Times and digests differ from run to run or from version to version.
+fn steady(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        let line = match line.split_once("took") {
+            Some((head, _)) => format!("{head}took          [time]"),
+            None => line.to_owned(),
+        };
+        out.push_str(&line);
+        out.push('\n');
+    }
+    out
+}
+
+#[test]
+fn prove_says_within() {
+    let ran = Dir::new().run(&["prove", "--policy", "policy.yaml", "--ceiling", "wide.cedar"]);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    assert!(
+        ran.out.starts_with("within  every request that the policy allows, wide.cedar allows too\n"),
+        "{}",
+        ran.out
+    );
+}
+
+#[test]
+fn prove_says_exceeds_with_a_request_one_can_type() {
+    let ran = Dir::new().run(&["prove", "--policy", "policy.yaml", "--ceiling", "narrow.cedar"]);
+    assert_eq!((ran.code, ran.err.as_str()), (1, ""));
+    insta::assert_snapshot!(steady(&ran.out));
+}
+
+#[test]
+fn prove_as_json_is_the_contracts() {
+    let dir = Dir::new();
+    let report = dir.json(&["prove", "--policy", "policy.yaml", "--ceiling", "narrow.cedar", "--format", "json"]);
+    assert_eq!(report["schema_version"], 1);
+    assert_eq!(report["verdict"], "exceeds");
+    assert_eq!(report["engine"], "exact");
+    assert!(report["engine_time_us"].is_number());
+    let witness = &report["counterexample"];
+    assert_eq!(
+        (&witness["host"], &witness["method"], &witness["replayed"]),
+        (&"api.example".into(), &"PUT".into(), &true.into())
+    );
+    assert!(witness["curl"].as_str().unwrap().starts_with("curl -X PUT 'https://api.example/v1/docs"), "{witness}");
+    assert_eq!(report["rule"], serde_json::json!({ "policy": "api", "endpoint": 0, "rule": 1 }));
+    assert_eq!(report["repair"], serde_json::Value::Null);
+    for digest in ["policy", "ceiling", "schema"] {
+        assert!(report["digests"][digest].as_str().unwrap().starts_with("sha256:"), "{report}");
+    }
+}
+
+#[test]
+fn prove_composes_baseline_and_proposal() {
+    let dir = Dir::new();
+    dir.write(
+        "more.json",
+        r#"{"intent_summary":"x","operations":[{"addRule":{"ruleName":"more","rule":{"name":"more","endpoints":[
+            {"host":"other.example","port":443,"protocol":"rest","access":"read-only"}]}}}]}"#,
+    );
+    dir.write(
+        "base.yaml",
+        "version: 1\nnetwork_policies:\n  ssh:\n    name: ssh\n    endpoints: [{ host: git.example, port: 22 }]\n",
+    );
+    let within = ["prove", "--policy", "policy.yaml", "--ceiling", "wide.cedar"];
+    assert_eq!(dir.run(&within).code, 0);
+    let proposed = dir.json(&[within.as_slice(), &["--proposal", "more.json", "--format", "json"]].concat());
+    assert_eq!(proposed["counterexample"]["host"], "other.example");
+    let composed = dir.json(&[within.as_slice(), &["--baseline", "base.yaml", "--format", "json"]].concat());
+    assert_eq!(composed["counterexample"]["host"], "git.example");
+}
+
+#[test]
+fn a_certificate_verifies_offline_and_a_tampered_one_does_not() {
+    let dir = Dir::new();
+    let prove = ["prove", "--policy", "policy.yaml", "--certificate", "bundle.json", "--key", "key.pk8", "--ceiling"];
+    // Outside the ceiling nothing is certified.
+    assert_eq!(dir.run(&[prove.as_slice(), &["narrow.cedar"]].concat()).code, 1);
+    assert!(!dir.join("bundle.json").exists());
+    let ran = dir.run(&[prove.as_slice(), &["wide.cedar"]].concat());
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(dir.join("key.pk8")).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+
+    let verify = ["verify", "bundle.json", "--key", "key.pk8"];
+    let ran = dir.run(&verify);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.starts_with("valid"), "{}", ran.out);
+
+    let bundle = dir.read("bundle.json");
+    let mut widened: serde_json::Value = serde_json::from_str(&bundle).unwrap();
+    widened["policy_yaml"] = support::POLICY.replace("/v1/docs/**", "/**").into();
+    dir.write("widened.json", &widened.to_string());
+    let ran = dir.run(&["verify", "widened.json", "--key", "key.pk8"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("the policy compiles to"), "{}", ran.err);
+
+    let mut resigned: serde_json::Value = serde_json::from_str(&bundle).unwrap();
+    resigned["certificate"]["signatures"][0]["sig"] = "AAAA".into();
+    dir.write("resigned.json", &resigned.to_string());
+    assert_eq!(dir.run(&["verify", "resigned.json", "--key", "key.pk8"]).code, 1);
+
+    let mut renamed: serde_json::Value = serde_json::from_str(&bundle).unwrap();
+    renamed["sandbox"] = "production".into();
+    dir.write("renamed.json", &renamed.to_string());
+    assert_eq!(dir.run(&["verify", "renamed.json", "--key", "key.pk8"]).code, 1);
+
+    // Another key is not trusted.
+    dir.run(&[
+        "prove",
+        "--policy",
+        "policy.yaml",
+        "--ceiling",
+        "wide.cedar",
+        "--certificate",
+        "b2.json",
+        "--key",
+        "other.pk8",
+    ]);
+    assert_eq!(dir.run(&["verify", "bundle.json", "--key", "other.pk8"]).code, 1);
+}
+
+#[test]
+fn compile_prints_the_cedar_that_is_enforced() {
+    let ran = Dir::new().run(&["compile", "--policy", "policy.yaml"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.contains("permit") && ran.out.contains("api.example"), "{}", ran.out);
+}
+
+#[test]
+fn explain_names_the_rule_and_exits_with_the_decision() {
+    let dir = Dir::new();
+    let explain = |request: &str, binary: &str| {
+        dir.run(&["explain", "--policy", "policy.yaml", "--request", request, "--binary", binary])
+    };
+    let ran = explain("PUT https://api.example/v1/docs/%61.md?token=s3cret", "/usr/bin/curl");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    insta::assert_snapshot!("explain_allowed", ran.out);
+    let ran = explain("DELETE https://api.example/v1/docs/a.md", "/usr/bin/curl");
+    assert_eq!(ran.code, 1);
+    insta::assert_snapshot!("explain_denied", ran.out);
+    for (request, binary, code) in [
+        ("GET https://api.example/", "/usr/bin/curl", 0),
+        ("GET https://api.example/", "/usr/bin/wget", 1),
+        ("GET https://api.example/", "", 1),
+        ("GET http://api.example/", "/usr/bin/curl", 1),
+        ("CONNECT api.example:443", "/usr/bin/curl", 1),
+        ("PUT https://api.example/v1/docs/../x", "/usr/bin/curl", 1),
+        ("GET https://api.example/a%2fb", "/usr/bin/curl", 1),
+        ("get https://api.example/", "/usr/bin/curl", 1),
+        ("GET api.example", "/usr/bin/curl", 2),
+    ] {
+        let ran = explain(request, binary);
+        assert_eq!(ran.code, code, "{request} by {binary}: {}{}", ran.out, ran.err);
+    }
+}
+
+#[test]
+fn check_reports_every_file() {
+    let dir = Dir::new();
+    dir.write(
+        "bad.yaml",
+        "version: 1\nnetwork_policies:\n  x:\n    name: x\n    endpoints: [{ host: \"*\", port: 443 }]\n",
+    );
+    dir.write("p.json", r#"{"intent_summary":"x","operations":[{"removeRule":{"ruleName":"api"}}]}"#);
+    let ran = dir.run(&["check", "policy.yaml", "wide.cedar", "p.json"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    insta::assert_snapshot!(ran.out);
+    let ran = dir.run(&["check", "policy.yaml", "bad.yaml"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("bad.yaml:5:") && ran.err.contains("/network_policies/x/endpoints/0/host"), "{}", ran.err);
+    let report = dir.json(&["check", "policy.yaml", "bad.yaml", "--format", "json"]);
+    assert_eq!((&report["files"][0]["valid"], &report["files"][1]["valid"]), (&true.into(), &false.into()));
+}
+
+#[test]
+fn pages_and_completions() {
+    let dir = Dir::new();
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(dir.run(&["completions", shell]).out.contains("narrowgate"), "{shell}");
+    }
+    std::fs::create_dir(dir.join("man")).unwrap();
+    assert_eq!(dir.run(&["man", "man"]).code, 0);
+    for page in ["narrowgate.1", "narrowgate-prove.1", "narrowgate-rule-approve.1"] {
+        assert!(dir.read(&format!("man/{page}")).contains(".TH"), "{page}");
+    }
+    assert!(!dir.join("man/narrowgate-demo-agent.1").exists());
+    assert!(dir.run(&["version"]).out.contains("sha256:"));
+}
+
+#[test]
+fn output_that_nobody_reads_is_no_error() {
+    let dir = Dir::new();
+    let mut child = dir.command(&["compile", "--policy", "policy.yaml"]).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
