@@ -225,6 +225,13 @@ fn ceilings_in_cedar() {
         ("", "there is no policy"),
         ("permit(principal, action, resource", "c.cedar:1:"),
         ("permit(principal == ?principal, action, resource);", "templates"),
+        (
+            &format!(
+                "permit(principal, action, resource);\npermit(principal, action, resource) when {{ {} }};",
+                ["true"; 2000].join(" || ")
+            ),
+            "c.cedar:1:1: not Cedar that can be read: a policy combines more than 256 conditions",
+        ),
         ("permit(principal, action, resource) when { resource.nope == 1 };", "policy policy0"),
         ("permit(principal, action, resource) when { resource.host == 1 };", "policy policy0"),
         (

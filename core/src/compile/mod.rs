@@ -6,6 +6,7 @@
 //! INVARIANT: no compiled or accepted policy can fail to evaluate. All are strictly validated against the schema, and
 //! optional attributes and tags are read only behind `has` and `hasTag`.
 
+mod breadth;
 mod conditions;
 mod globs;
 
@@ -53,8 +54,8 @@ pub struct Origin {
 /// Why there is no Cedar.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CompileError {
-    /// The text is not Cedar.
-    #[error("{file}{}: not Cedar: {message}", position(.at))]
+    /// The text is not Cedar, or more of it in one policy than can be read.
+    #[error("{file}{}: not Cedar that can be read: {message}", position(.at))]
     Syntax {
         /// As the caller named it.
         file: String,
@@ -113,6 +114,10 @@ impl Compiled {
     /// # Errors
     /// Text that is not Cedar, templates, policies that the schema does not admit, an empty set.
     pub fn cedar(text: &str, file: &str) -> Result<Compiled, CompileError> {
+        if let Some(line) = breadth::too_broad(text) {
+            let message = format!("a policy combines more than {} conditions; write several policies", breadth::MOST);
+            return Err(CompileError::Syntax { file: file.to_owned(), at: Some((line, 1)), message });
+        }
         let policies = PolicySet::from_str(text).map_err(|errors| CompileError::Syntax {
             file: file.to_owned(),
             at: position_of(&errors, text),

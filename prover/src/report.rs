@@ -1,0 +1,189 @@
+//! An outcome for people and scripts: `narrowgate prove --format json`.
+
+use std::collections::BTreeMap;
+
+use narrowgate_core::compile::Compiled;
+use narrowgate_core::digest::Digest;
+use narrowgate_core::request::Operation;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::verdict::{Counterexample, Outcome, Verdict};
+
+/// The contract's JSON.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Report {
+    /// 1.
+    pub schema_version: u32,
+    /// `within`, `exceeds`, `unsupported` or `inconclusive`.
+    pub verdict: String,
+    /// `exact`.
+    pub engine: String,
+    /// Microseconds of solving alone, after parsing and lowering.
+    pub engine_time_us: f64,
+    /// For `exceeds`: a request that the policy allows and the ceiling does not.
+    pub counterexample: Option<ReportCounterexample>,
+    /// The candidate's rule that allows it.
+    pub rule: Option<ReportRule>,
+    /// The largest sub-rule inside the ceiling, where it was computed.
+    pub repair: Option<Value>,
+    /// Why there is none.
+    pub repair_reason: Option<String>,
+    /// How the policy is broader than it needs to be.
+    pub findings: Vec<Value>,
+    /// For `unsupported` and `inconclusive`, in snake case.
+    pub reason_code: Option<String>,
+    /// The same for a person.
+    pub reason: Option<String>,
+    /// How many request environments were looked at.
+    pub environments_checked: usize,
+    /// The exact inputs.
+    pub digests: ReportDigests,
+}
+
+/// A request that the policy allows and the ceiling does not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReportCounterexample {
+    /// The executable's path, empty for one that could not be identified.
+    pub binary: String,
+    /// Executables that it descends from, where that matters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ancestors: Vec<String>,
+    /// The sandbox.
+    pub sandbox: String,
+    /// The destination's host.
+    pub host: String,
+    /// The destination's port.
+    pub port: u16,
+    /// `rest`, or `l4` for opaque bytes.
+    pub protocol: String,
+    /// The Cedar action.
+    pub action: String,
+    /// The HTTP method; absent for opaque bytes.
+    pub method: Option<String>,
+    /// The canonical path; absent for opaque bytes.
+    pub path: Option<String>,
+    /// The decoded query.
+    pub query: BTreeMap<String, ReportQuery>,
+    /// What a plugin makes of it.
+    pub operation: Option<Value>,
+    /// When it is made, in seconds since the Unix epoch.
+    pub now: i64,
+    /// Always true: Cedar's authorizer confirmed it.
+    pub replayed: bool,
+    /// The request as a command.
+    pub curl: String,
+}
+
+/// A query key's value, or its values where it repeats.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ReportQuery {
+    /// The key occurs once.
+    One(String),
+    /// It repeats.
+    Repeated(Vec<String>),
+}
+
+/// A rule by its place in the policy file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReportRule {
+    /// The entry's key; the Cedar policy's id for hand-written Cedar.
+    pub policy: String,
+    /// The endpoint's index; absent for hand-written Cedar.
+    pub endpoint: Option<usize>,
+    /// The rule's index; absent for presets and L4.
+    pub rule: Option<usize>,
+}
+
+/// What the verdict is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReportDigests {
+    /// The compiled policy.
+    pub policy: Digest,
+    /// The compiled ceiling.
+    pub ceiling: Digest,
+    /// The Cedar schema.
+    pub schema: Digest,
+    /// Plugins by name.
+    pub plugins: BTreeMap<String, Digest>,
+}
+
+impl Report {
+    /// The report of `candidate`'s outcome.
+    pub fn new(outcome: &Outcome, candidate: &Compiled) -> Report {
+        let (verdict, counterexample, reason) = match &outcome.verdict {
+            Verdict::Within(_) => ("within", None, None),
+            Verdict::Exceeds(counterexample) => ("exceeds", Some(counterexample.as_ref()), None),
+            Verdict::Unsupported(reason) => ("unsupported", None, Some(reason)),
+            Verdict::Inconclusive(reason) => ("inconclusive", None, Some(reason)),
+        };
+        Report {
+            schema_version: 1,
+            verdict: verdict.to_owned(),
+            engine: "exact".to_owned(),
+            engine_time_us: outcome.engine_time.as_nanos() as f64 / 1000.0,
+            counterexample: counterexample.map(ReportCounterexample::new),
+            rule: counterexample.map(|c| ReportRule::new(c, candidate)),
+            repair: None,
+            repair_reason: counterexample.map(|_| "not_computed".to_owned()),
+            findings: Vec::new(),
+            reason_code: reason.map(|r| r.code.to_owned()),
+            reason: reason.map(|r| r.message.clone()),
+            environments_checked: outcome.environments_checked,
+            digests: ReportDigests {
+                policy: outcome.digests.policy,
+                ceiling: outcome.digests.ceiling,
+                schema: outcome.digests.schema,
+                plugins: outcome.digests.plugins.clone(),
+            },
+        }
+    }
+}
+
+impl ReportCounterexample {
+    fn new(counterexample: &Counterexample) -> ReportCounterexample {
+        let request = &counterexample.request;
+        let (protocol, method, path) = match &request.operation {
+            Operation::Connect => ("l4", None, None),
+            Operation::Http { method, target } => {
+                ("rest", Some(method.as_str().to_owned()), Some(target.path.as_str().to_owned()))
+            }
+        };
+        let query = counterexample.query.iter().map(|(key, values)| {
+            let value = match values.as_slice() {
+                [one] => ReportQuery::One(one.clone()),
+                many => ReportQuery::Repeated(many.to_vec()),
+            };
+            (key.clone(), value)
+        });
+        ReportCounterexample {
+            binary: request.process.path.clone(),
+            ancestors: request.process.ancestors.clone(),
+            sandbox: request.process.sandbox.clone(),
+            host: request.host.as_str().to_owned(),
+            port: request.port.get(),
+            protocol: protocol.to_owned(),
+            action: request.operation.action().to_owned(),
+            method,
+            path,
+            query: query.collect(),
+            operation: None,
+            now: request.now,
+            replayed: true,
+            curl: counterexample.curl(),
+        }
+    }
+}
+
+impl ReportRule {
+    fn new(counterexample: &Counterexample, candidate: &Compiled) -> ReportRule {
+        match candidate.origin(&counterexample.policy_id) {
+            Some(origin) => {
+                ReportRule { policy: origin.policy.clone(), endpoint: Some(origin.endpoint), rule: origin.rule }
+            }
+            None => ReportRule { policy: counterexample.policy_id.clone(), endpoint: None, rule: None },
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What a proof attempt comes to.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use narrowgate_core::compile::Origin;
+use narrowgate_core::digest::Digest;
+use narrowgate_core::request::{Operation, Request};
+
+use crate::prove::Proven;
+
+/// A verdict and what it took.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The answer.
+    pub verdict: Verdict,
+    /// How long solving took, without parsing, lowering and replay.
+    pub engine_time: Duration,
+    /// How many request environments were looked at, all of them for [`Verdict::Within`].
+    pub environments_checked: usize,
+    /// What the verdict is about.
+    pub digests: Digests,
+}
+
+/// The exact inputs of a proof.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Digests {
+    /// The candidate's Cedar.
+    pub policy: Digest,
+    /// The ceiling's Cedar.
+    pub ceiling: Digest,
+    /// The Cedar schema.
+    pub schema: Digest,
+    /// Plugins by name.
+    pub plugins: BTreeMap<String, Digest>,
+}
+
+/// Whether the candidate is inside the ceiling. Only the first opens a door.
+#[derive(Debug, Clone)]
+pub enum Verdict {
+    /// It is.
+    Within(Proven),
+    /// It is not.
+    Exceeds(Box<Counterexample>),
+    /// A policy uses what the engine does not model.
+    Unsupported(Reason),
+    /// The engine gave up.
+    Inconclusive(Reason),
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// Stable and in snake case: `unsupported_construct`, `no_environments`, `resource_limit`, `timeout`,
+    /// `spurious_counterexample`.
+    pub code: &'static str,
+    /// For a person, naming policy and construct.
+    pub message: String,
+}
+
+/// A request that the candidate allows and the ceiling does not, confirmed by Cedar's authorizer. Only [`crate::prove`]
+/// makes one.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Counterexample {
+    /// The request.
+    pub request: Request,
+    /// The id of the candidate's Cedar policy that allows it.
+    pub policy_id: String,
+    /// The candidate's rule that allows it; `None` for hand-written Cedar.
+    pub rule: Option<Origin>,
+    /// The decoded query: each key with its values, of which there are several where a key repeats.
+    pub query: BTreeMap<String, Vec<String>>,
+}
+
+impl Counterexample {
+    /// The request as a command for a shell.
+    pub fn curl(&self) -> String {
+        let Request { host, port, operation, .. } = &self.request;
+        let host = if host.as_str().contains(':') { format!("[{host}]") } else { host.to_string() };
+        match operation {
+            Operation::Connect => format!("curl {}", quote(&format!("telnet://{host}:{port}"))),
+            Operation::Http { method, target } => {
+                let origin = match port.get() {
+                    443 => format!("https://{host}"),
+                    80 => format!("http://{host}"),
+                    port => format!("https://{host}:{port}"),
+                };
+                let url = quote(&format!("{origin}{}", target.to_uri_string()));
+                match method.as_str() {
+                    "GET" => format!("curl {url}"),
+                    "HEAD" => format!("curl --head {url}"),
+                    plain if plain.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') => {
+                        format!("curl -X {plain} {url}")
+                    }
+                    odd => format!("curl -X {} {url}", quote(odd)),
+                }
+            }
+        }
+    }
+}
+
+fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}

@@ -1,0 +1,461 @@
+//! Verdicts on policies and ceilings as people write them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use std::time::Duration;
+
+use narrowgate_core::cedar::is_allowed;
+use narrowgate_core::certificate::verify;
+use narrowgate_core::compile::Compiled;
+use narrowgate_core::policy::{Policy, Role};
+use narrowgate_prover::{Approval, Ceiling, Options, Outcome, Report, SigningKey, Verdict, prove};
+
+/// A rule-language document with one endpoint on api.example.com:443, from the endpoint's members in flow style.
+fn rest(members: &str) -> String {
+    document(&format!("host: api.example.com, port: 443, protocol: rest, {members}"))
+}
+
+fn document(endpoint: &str) -> String {
+    format!("version: 1\nnetwork_policies:\n  p:\n    name: p\n    endpoints:\n      - {{ {endpoint} }}\n")
+}
+
+fn candidate(text: &str) -> Compiled {
+    if text.contains("network_policies") {
+        let policy = Policy::parse(text, "policy.yaml", Role::Policy).unwrap_or_else(|e| panic!("{e}\n{text}"));
+        Compiled::policy(&policy).unwrap()
+    } else {
+        Compiled::cedar(text, "policy.cedar").unwrap_or_else(|e| panic!("{e}\n{text}"))
+    }
+}
+
+fn ceiling(text: &str) -> Ceiling {
+    Ceiling::parse(text, "ceiling").unwrap_or_else(|e| panic!("{e}\n{text}"))
+}
+
+/// The verdict in a line: `within`, `exceeds: <curl>` or the reason's code.
+fn check(policy: &str, bound: &str, expect: &str) -> Outcome {
+    let (candidate, ceiling) = (candidate(policy), ceiling(bound));
+    let outcome = prove(&candidate, &ceiling, &Options::default());
+    let line = match &outcome.verdict {
+        Verdict::Within(proven) => {
+            assert_eq!(proven.policy(), candidate.digest());
+            assert_eq!(outcome.environments_checked, 9);
+            "within".to_owned()
+        }
+        Verdict::Exceeds(found) => {
+            let globs = candidate.globs().union(ceiling.compiled().globs());
+            assert!(is_allowed(&candidate, &found.request, &globs));
+            assert!(!is_allowed(ceiling.compiled(), &found.request, &globs));
+            format!("exceeds: {}", found.curl())
+        }
+        Verdict::Unsupported(reason) | Verdict::Inconclusive(reason) => format!("{}: {}", reason.code, reason.message),
+    };
+    assert_eq!(line, expect, "\n--- policy\n{policy}\n--- ceiling\n{bound}\n--- compiled\n{}", candidate.text());
+    outcome
+}
+
+fn rules(rules: &str) -> String {
+    rest(&format!("rules: [{rules}]"))
+}
+
+#[test]
+fn paths() {
+    let allow = |method: &str, path: &str| rules(&format!("{{ allow: {{ method: {method}, path: \"{path}\" }} }}"));
+    let inside = [
+        ("/a/b", "/a/b"),
+        ("/a/b", "/a/*"),
+        ("/a/b", "/a/**"),
+        ("/a/*", "/a/**"),
+        ("/a", "/a/**"),
+        ("/a/*/c", "/a/**"),
+        ("/a/*/c", "/a/*/*"),
+        ("/a/**", "/**"),
+        ("/a/b*/c.md", "/a/*/*.md"),
+        ("/a/**/z", "/a/**"),
+        ("/a/x/**/z", "/a/**/z"),
+        ("/a/*/**/z", "/a/**/z"),
+        ("/a?c/d", "/a*/d"),
+        ("/a?c/d", "/a?c/*"),
+        ("/a/b/**/*.md", "/a/**/*.md"),
+        ("/repos/*/contents/*.md", "/repos/*/contents/*"),
+        ("/%2F/a", "/*/a"),
+    ];
+    for (policy, bound) in inside {
+        check(&allow("GET", policy), &allow("GET", bound), "within");
+    }
+    let outside = [
+        ("/a/*", "/a/b", "/a/x"),
+        ("/a/**", "/a/*", "/a"),
+        ("/a/**", "/a/b/**", "/a"),
+        ("/**", "/a/**", "/"),
+        ("/a/*/c", "/a/b/c", "/a/x/c"),
+        ("/a/**/z", "/a/*/z", "/a/z"),
+        ("/a/*.md", "/a/b*.md", "/a/.md"),
+        ("/a*c/d", "/a?c/d", "/ac/d"),
+        ("/a/*/**", "/a/*", "/a/x/x"),
+        ("/a/b", "/a/c", "/a/b"),
+        ("/a/", "/a", "/a/"),
+    ];
+    for (policy, bound, path) in outside {
+        let expect = format!("exceeds: curl 'https://api.example.com{path}'");
+        check(&allow("GET", policy), &allow("GET", bound), &expect);
+    }
+    check(&allow("PUT", "/a/**"), &allow("GET", "/**"), "exceeds: curl -X PUT 'https://api.example.com/a'");
+    check(&allow("HEAD", "/a"), &allow("GET", "/**"), "within");
+    check(&allow("GET", "/a"), &allow("HEAD", "/**"), "exceeds: curl 'https://api.example.com/a'");
+    check(&allow("PURGE", "/a"), &allow("'*'", "/**"), "within");
+    check(&allow("'*'", "/a"), &allow("PURGE", "/**"), "exceeds: curl 'https://api.example.com/a'");
+}
+
+#[test]
+fn unions_cover_and_denies_carve() {
+    let get = |path: &str| format!("{{ allow: {{ method: GET, path: \"{path}\" }} }}");
+    let union = rules(&["/a", "/a/*", "/a/*/**"].map(get).join(", "));
+    check(&rules(&get("/a/**")), &union, "within");
+    let hole = rules(&["/a", "/a/x*", "/a/*/*/**"].map(get).join(", "));
+    check(&rules(&get("/a/**")), &hole, "exceeds: curl 'https://api.example.com/a/a'");
+    let carved = rest("access: read-only, deny_rules: [{ method: GET, path: \"/secret/**\" }]");
+    check(&rest("access: read-only"), &carved, "exceeds: curl 'https://api.example.com/secret'");
+    check(&carved, &carved, "within");
+    let wider = rest("access: read-only, deny_rules: [{ method: '*', path: \"/s*/**\" }]");
+    check(&wider, &carved, "within");
+    check(&carved, &wider, "exceeds: curl 'https://api.example.com/s'");
+}
+
+#[test]
+fn queries() {
+    let get = |query: &str| rules(&format!("{{ allow: {{ method: GET, path: \"/a\", query: {query} }} }}"));
+    check(&get("{ ref: main }"), &get("{ ref: main }"), "within");
+    check(&get("{ ref: main }"), &get("{ ref: 'm*' }"), "within");
+    check(&get("{ ref: main, x: '1' }"), &get("{ ref: main }"), "within");
+    check(&get("{ ref: { any: [main, dev] } }"), &get("{ ref: { any: ['d*', 'm*'] } }"), "within");
+    check(&get("{ ref: '*' }"), &get("{ ref: main }"), "exceeds: curl 'https://api.example.com/a?ref=x'");
+    check(&get("{ ref: main }"), &get("{ ref: main, x: '*' }"), "exceeds: curl 'https://api.example.com/a?ref=main'");
+    let free = rules("{ allow: { method: GET, path: \"/a\" } }");
+    check(&free, &get("{ ref: '*' }"), "exceeds: curl 'https://api.example.com/a'");
+    // A denied key may not slip past as a repeated one.
+    let denied = rest("access: read-only, deny_rules: [{ method: '*', path: \"/**\", query: { debug: '*' } }]");
+    let not_tagged =
+        "permit(principal, action in Action::\"read\", resource) when { !context.query.hasTag(\"debug\") };";
+    check(&denied, not_tagged, "within");
+    let not_there = "permit(principal, action in Action::\"read\", resource) when \
+                     { !context.query.hasTag(\"debug\") && !context.query.repeated.contains(\"debug\") };";
+    check(&denied, not_there, "within");
+    let tagged = "permit(principal, action in Action::\"read\", resource) when { resource.host == \"api.example.com\" } \
+                  unless { context.query.hasTag(\"debug\") };";
+    let candidate = "permit(principal, action == Action::\"GET\", resource) when { resource.host == \"api.example.com\" \
+                     && context.path == \"/a\" && context.query.repeated.contains(\"debug\") };";
+    check(candidate, not_there, "exceeds: curl 'https://api.example.com/a?debug=x&debug=y'");
+    check(candidate, tagged, "within");
+}
+
+#[test]
+fn hosts_ports_layers_and_leases() {
+    let on = |host: &str, more: &str| {
+        document(&format!("host: \"{host}\", port: 443, protocol: rest, access: read-only{more}"))
+    };
+    check(&on("a.example.com", ""), &on("*.example.com", ""), "within");
+    check(&on("*.example.com", ""), &on("**.example.com", ""), "within");
+    check(&on("a*b.example.com", ""), &on("*.example.com", ""), "within");
+    check(&on("**.example.com", ""), &on("*.example.com", ""), "exceeds: curl 'https://x.x.example.com/'");
+    check(&on("*.example.com", ""), &on("a*.example.com", ""), "exceeds: curl 'https://x.example.com/'");
+    check(&on("10.0.0.1", ""), &on("*.example.com", ""), "exceeds: curl 'https://10.0.0.1/'");
+    let ports = document("host: a.example.com, ports: [443, 8443], protocol: rest, access: full");
+    check(&ports, &on("a.example.com", ""), "exceeds: curl 'https://a.example.com:8443/'");
+    let l4 = document("host: a.example.com, port: 443");
+    check(&on("a.example.com", ""), &l4, "within");
+    check(
+        &l4,
+        &document("host: a.example.com, port: 443, protocol: rest, access: full"),
+        "exceeds: curl 'telnet://a.example.com:443'",
+    );
+    check(&on("a.example.com", ", expires_at: 2026-12-01T00:00:00Z"), &on("a.example.com", ""), "within");
+    let until = on("a.example.com", ", expires_at: 2026-06-01T00:00:00Z");
+    check(&until, &on("a.example.com", ", expires_at: 2026-06-01T00:00:00Z"), "within");
+    let outcome = check(&on("a.example.com", ""), &until, "exceeds: curl 'https://a.example.com/'");
+    let Verdict::Exceeds(found) = outcome.verdict else { panic!() };
+    assert!(found.request.now >= 1_780_272_000);
+}
+
+#[test]
+fn binaries() {
+    let by = |binaries: &str| {
+        format!(
+            "version: 1\nnetwork_policies:\n  p:\n    name: p\n    binaries: [{binaries}]\n    endpoints:\n      \
+             - {{ host: a.example.com, port: 443, protocol: rest, access: read-only }}\n"
+        )
+    };
+    let path = |path: &str| by(&format!("{{ path: \"{path}\" }}"));
+    check(&path("/usr/bin/curl"), &path("/usr/bin/curl"), "within");
+    check(&path("/usr/bin/cur?"), &path("/usr/bin/*"), "within");
+    check(&path("/usr/bin/*"), &path("/usr/**"), "within");
+    check(&path("/opt/*/bin/git"), &path("/opt/**/git"), "within");
+    let outcome = check(&path("/usr/bin/*"), &path("/usr/bin/curl"), "exceeds: curl 'https://a.example.com/'");
+    let Verdict::Exceeds(found) = outcome.verdict else { panic!() };
+    assert_eq!(found.request.process.path, "/usr/bin/python3");
+    // An exact path also matches a descendant; a glob does not.
+    let outcome = check(&path("/usr/bin/curl"), &path("/usr/bin/*"), "exceeds: curl 'https://a.example.com/'");
+    let Verdict::Exceeds(found) = outcome.verdict else { panic!() };
+    assert_eq!(found.request.process.ancestors, ["/usr/bin/curl"]);
+    let both = by("{ path: /usr/bin/curl }, { path: /usr/bin/git }");
+    check(&path("/usr/bin/git"), &both, "within");
+    check(&both, &path("/usr/bin/git"), "exceeds: curl 'https://a.example.com/'");
+}
+
+#[test]
+fn hand_written_ceilings() {
+    let read = rest("access: read-only");
+    let put = rules("{ allow: { method: PUT, path: \"/repos/acme/site/contents/docs/**\" } }");
+    let cases = [
+        ("permit(principal, action in Action::\"read\", resource);", "within"),
+        (
+            "permit(principal is Process, action, resource is Endpoint) when { resource.host like \"*.example.com\" };",
+            "within",
+        ),
+        (
+            "permit(principal, action, resource) when { [\"api.example.com\", \"x.y\"].contains(resource.host) };",
+            "within",
+        ),
+        ("permit(principal, action, resource) when { resource.labels == 3 && resource.port <= 443 };", "within"),
+        ("permit(principal, action, resource) when { resource.labels > 2 } unless { resource.port > 443 };", "within"),
+        ("permit(principal, action, resource == Endpoint::\"api.example.com:443\");", "within"),
+        (
+            "permit(principal, action, resource) when { if resource.port == 443 then resource.host != \"x.y\" else false };",
+            "within",
+        ),
+        ("permit(principal, action, resource) when { context has path && context.path like \"/*\" };", "within"),
+        ("permit(principal, action, resource) when { action in [Action::\"read\", Action::\"write\"] };", "within"),
+        ("@id(\"a\") permit(principal, action, resource) when { true == (resource.port != 80) };", "within"),
+        ("permit(principal in Sandbox::\"a\", action, resource);", "exceeds: curl 'https://api.example.com/'"),
+        (
+            "permit(principal == Process::\"/usr/bin/git\", action, resource);",
+            "exceeds: curl 'https://api.example.com/'",
+        ),
+        (
+            "permit(principal, action, resource) when { principal.sha256 != \"\" };",
+            "exceeds: curl 'https://api.example.com/'",
+        ),
+        (
+            "permit(principal, action, resource) when { context has path && context.path like \"/a*\" };",
+            "exceeds: curl 'https://api.example.com/'",
+        ),
+        (
+            "permit(principal, action, resource); forbid(principal, action == Action::\"OPTIONS\", resource);",
+            "exceeds: curl -X OPTIONS 'https://api.example.com/'",
+        ),
+        (
+            "permit(principal, action, resource); forbid(principal, action, resource) when { context has segments && context.segments has h1 && context.segments.h1 == \"b\" };",
+            "exceeds: curl 'https://api.example.com/x/b'",
+        ),
+        (
+            "permit(principal, action, resource) when { resource.labels < 3 };",
+            "exceeds: curl 'https://api.example.com/'",
+        ),
+        ("forbid(principal, action, resource);", "exceeds: curl 'https://api.example.com/'"),
+    ];
+    for (bound, expect) in cases {
+        check(&read, bound, expect);
+    }
+    let bound = "permit(principal, action == Action::\"PUT\", resource) when { resource.host == \"api.example.com\" && \
+                 context.segments.count >= 5 && context.segments has h4 && [\"docs\", \"wiki\"].contains(context.segments.h4) };";
+    check(&put, bound, "within");
+    check(
+        &rest("access: full"),
+        "permit(principal, action, resource) when { context has method && context.method != \"PROPFIND\" };",
+        "exceeds: curl -X PROPFIND 'https://api.example.com/'",
+    );
+    check(
+        &rest("access: full"),
+        "permit(principal, action, resource) when { context has method && context.method like \"*P*\" };",
+        "exceeds: curl 'https://api.example.com/'",
+    );
+}
+
+#[test]
+fn what_is_not_modelled_is_named_and_never_within() {
+    let read = rest("access: read-only");
+    let forbid = "permit(principal, action, resource); @id(\"x\") forbid(principal, action, resource) when \
+                  { principal.ancestors.isEmpty() && resource.host like \"*.other\" };";
+    check(
+        &read,
+        forbid,
+        "unsupported_construct: the ceiling's \"policy1\" uses a construct that the exact engine does not \
+                          model: isEmpty on an attribute",
+    );
+    // What is left out of the ceiling's permits can only make it smaller; what Cedar confirms is exceeded is.
+    let permit = "permit(principal, action, resource) when { resource.port + 1 == 444 };";
+    check(
+        &read,
+        permit,
+        "unsupported_construct: the ceiling's \"policy0\" uses a construct that the exact engine does not \
+                          model: +",
+    );
+    check(
+        &read,
+        "permit(principal, action, resource) when { resource.port + 1 == 2 };",
+        "exceeds: curl 'https://api.example.com/'",
+    );
+    let covered = "permit(principal, action, resource) when { principal.path == resource.host }; permit(principal, action, resource);";
+    check(&read, covered, "within");
+}
+
+#[test]
+fn nothing_is_inside_everything() {
+    check("version: 1\nnetwork_policies: {}\n", "permit(principal, action, resource);", "within");
+    let everything = "permit(principal, action, resource);";
+    let outcome = prove(&candidate(everything), &Ceiling::open(), &Options::default());
+    assert!(matches!(outcome.verdict, Verdict::Within(_)));
+    check(
+        everything,
+        "permit(principal, action, resource) when { resource.host != \"example.com\" };",
+        "exceeds: curl 'https://example.com/'",
+    );
+    check(
+        everything,
+        "permit(principal, action, resource) when { resource.labels > 0 };",
+        "exceeds: curl 'https://192.0.2.1/'",
+    );
+}
+
+#[test]
+fn invalid_ceilings_say_so() {
+    let cases = [
+        ("", "c.cedar", "empty"),
+        ("// nothing\n", "c.cedar", "empty"),
+        ("version: 1\nnetwork_policies: {}\n", "c.yaml", "empty"),
+        ("permit(principal == ?principal, action, resource);", "c.cedar", "template"),
+        ("permit(principal, action, resource) when { principal.nope == 1 };", "c.cedar", "nope"),
+        ("permit(principal, action, resource) when { resource.port == \"443\" };", "c.cedar", ""),
+        ("permit(principal, action, resource", "c.cedar", "c.cedar"),
+        ("version: 1\nnetwork_policies: [1]\n", "c.yaml", "c.yaml:2"),
+    ];
+    for (text, file, expect) in cases {
+        let error = Ceiling::parse(text, file).expect_err(text).to_string();
+        assert!(error.contains(expect), "{text:?}: {error}");
+    }
+}
+
+#[test]
+fn long_lists_and_long_literals_are_no_harm() {
+    let chain: Vec<String> = (0..200).map(|n| format!("resource.host == \"h{n}.example.com\"")).collect();
+    let list: Vec<String> = (0..3000).map(|n| format!("\"h{n}.example.com\"")).collect();
+    for condition in [chain.join(" || "), format!("[{}].contains(resource.host)", list.join(", "))] {
+        let bound = format!("permit(principal, action, resource) when {{ {condition} }};");
+        check(&rest("access: read-only").replace("api.", "h199."), &bound, "within");
+        check(&rest("access: read-only"), &bound, "exceeds: curl 'https://api.example.com/'");
+    }
+    let long = "a".repeat(4000);
+    let like = |glob: &str| {
+        format!("permit(principal, action == Action::\"GET\", resource) when {{ context.path like \"{glob}\" }};")
+    };
+    check(&like(&format!("/{long}*")), &like(&format!("/{long}*")), "within");
+    check(&like(&format!("/{long}*b")), &like(&format!("/{long}*")), "within");
+    check(&like("/*a*b*c*d*e*f*g*h*i*j*k*l*m*n*o*p*q*r*s*t"), &like("/*a*c*e*g*i*k*m*o*q*s*t"), "within");
+    check(
+        &like("/*a*c*e*g*i*k*m*o*q*s*t"),
+        &like("/*a*b*c*d*e*f*g*h*i*j*k*l*m*n*o*p*q*r*s*t"),
+        "exceeds: curl 'https://example.com/acegikmoqst'",
+    );
+}
+
+#[test]
+fn a_deadline_and_a_cap_end_in_no_answer() {
+    let policy = "permit(principal, action == Action::\"GET\", resource) when { context.path like \"*a*b*c*d*e*\" };";
+    let bound: String = (0..12)
+        .map(|n| format!("permit(principal, action, resource) when {{ context has path && context.path like \"*{n}*z*{n}*y*\" }};\n"))
+        .chain(["permit(principal, action, resource) when { context has path && !(context.path like \"*q*\") };".to_owned()])
+        .collect();
+    let (policy, bound) = (candidate(policy), ceiling(&bound));
+    let no_time = Options { timeout: Duration::ZERO, ..Options::default() };
+    let few = Options { max_states: 4, ..Options::default() };
+    for (options, code) in [(no_time, "timeout"), (few, "resource_limit")] {
+        let outcome = prove(&policy, &bound, &options);
+        let Verdict::Inconclusive(reason) = outcome.verdict else { panic!("{:?}", outcome.verdict) };
+        assert_eq!(reason.code, code);
+    }
+}
+
+#[test]
+fn hostile_questions_end_in_time() {
+    let any = candidate("permit(principal, action == Action::\"GET\", resource);");
+    let permits = |line: &dyn Fn(usize) -> String| {
+        let lines = (0..24)
+            .map(|n| format!("permit(principal, action, resource) when {{ context has path && {} }};\n", line(n)));
+        ceiling(&lines.collect::<String>())
+    };
+    let word = |n: usize| format!("{}{}", char::from(b'a' + (n % 5) as u8), char::from(b'f' + (n / 5) as u8));
+    let bounds = [
+        permits(&|n| format!("!(context.path like \"*{}*\")", word(n))),
+        permits(&|n| format!("context.path like \"*{}*{}*\"", word(n), word(23 - n))),
+        permits(&|n| {
+            format!(
+                "!(context.path like \"*{}*{}*{}*\") && !(resource.host like \"*{}*\")",
+                word(n),
+                word(23 - n),
+                word(n / 2),
+                word(n)
+            )
+        }),
+        permits(&|n| format!("context.segments has t15 && context.segments.t15 like \"*{}*\"", word(n))),
+        permits(&|n| format!("!(context.segments has t15 && context.segments.t15 like \"*{}*\")", word(n))),
+    ];
+    for (at, bound) in bounds.iter().enumerate() {
+        let started = std::time::Instant::now();
+        let options = Options { timeout: Duration::from_millis(300), ..Options::default() };
+        let outcome = prove(&any, bound, &options);
+        let took = started.elapsed();
+        eprintln!("{at}: {took:?} {:?}", outcome.verdict);
+        assert!(!matches!(outcome.verdict, Verdict::Within(_)), "{at}");
+        assert!(took < Duration::from_millis(900), "{at}: {took:?}");
+    }
+}
+
+#[test]
+fn a_proof_becomes_a_certificate_for_its_policy_only() {
+    let policy = candidate(&rest("access: read-only"));
+    let outcome = prove(&policy, &Ceiling::open(), &Options::default());
+    let Verdict::Within(proven) = &outcome.verdict else { panic!() };
+    let (bytes, key) = SigningKey::generate().unwrap();
+    let approval = Approval { approver: "ann".into(), time: 10, expires: Some(20), sandbox: "s".into(), version: 3 };
+    let envelope = proven.certify(&SigningKey::from_pkcs8(&bytes).unwrap(), &approval);
+    let keys = [key.verifying_key()];
+    let statement = verify(&envelope, &keys, policy.digest(), 15).unwrap();
+    assert_eq!(statement.predicate.environments_checked, 9);
+    assert_eq!((statement.predicate.version, statement.predicate.approver.as_str()), (3, "ann"));
+    assert!(verify(&envelope, &keys, policy.digest(), 20).is_err());
+    assert!(verify(&envelope, &keys, Ceiling::open().digest(), 15).is_err());
+    let (_, other) = SigningKey::generate().unwrap();
+    assert!(verify(&envelope, &[other.verifying_key()], policy.digest(), 15).is_err());
+    assert!(!format!("{key:?}").contains("pair"));
+    assert!(SigningKey::from_pkcs8(&bytes[1..]).is_err());
+}
+
+#[test]
+fn the_report_is_the_contract_s() {
+    let policy = candidate(&rules(
+        "{ allow: { method: GET, path: \"/x\" } }, { allow: { method: PUT, path: \"/a/**\", query: { k: 'v w' } } }",
+    ));
+    let outcome = prove(&policy, &ceiling(&rest("access: read-only")), &Options::default());
+    let report = serde_json::to_value(Report::new(&outcome, &policy)).unwrap();
+    assert_eq!(report["verdict"], "exceeds");
+    assert_eq!(report["rule"], serde_json::json!({ "policy": "p", "endpoint": 0, "rule": 1 }));
+    let found = &report["counterexample"];
+    assert_eq!(found["curl"], "curl -X PUT 'https://api.example.com/a?k=v%20w'");
+    assert_eq!(found["query"], serde_json::json!({ "k": "v w" }));
+    assert_eq!((&found["binary"], &found["port"]), (&"/usr/bin/curl".into(), &443.into()));
+    assert_eq!((&found["replayed"], &report["repair_reason"]), (&true.into(), &"not_computed".into()));
+    assert!(report["engine_time_us"].as_f64().unwrap() > 0.0);
+    let back: Report = serde_json::from_value(report.clone()).unwrap();
+    assert_eq!(serde_json::to_value(back).unwrap(), report);
+}
+
+#[test]
+fn the_same_question_has_the_same_counterexample() {
+    let policy = candidate(&rest("access: full"));
+    let bound = ceiling(
+        "permit(principal, action, resource) when { resource.port == 80 }; forbid(principal, action, resource);",
+    );
+    let first = format!("{:?}", prove(&policy, &bound, &Options::default()).verdict);
+    for _ in 0..20 {
+        assert_eq!(format!("{:?}", prove(&policy, &bound, &Options::default()).verdict), first);
+    }
+}
