@@ -272,6 +272,11 @@ impl Snapshot {
         }
     }
 
+    /// The key of the entry that governs a destination for a process, if any: what a denial names that no rule gave.
+    pub fn governs(&self, process: &Process, host: &Host, port: Port) -> Option<String> {
+        self.governing(&self.places_at(host, port), process)
+    }
+
     /// How paths at this destination are read: the strictest of the endpoints there.
     pub fn path_options(&self, host: &Host, port: Port) -> PathOptions {
         let options = self.places_at(host, port).into_iter().filter_map(|place| match self.endpoint(place) {

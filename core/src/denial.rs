@@ -107,6 +107,7 @@ impl Denial {
     pub fn new(id: String, request: DeniedRequest, refusal: &Refusal, proposals: bool) -> Denial {
         let rule = match (&request.method, &request.path) {
             (Some(method), Some(path)) => format!("{method} {path}"),
+            (Some(method), None) => format!("{method} {}:{}", request.host, request.port),
             _ => format!("CONNECT {}:{}", request.host, request.port),
         };
         let grantable = matches!(refusal.reason, Reason::NoMatchingRule | Reason::LeaseExpired);

@@ -55,7 +55,11 @@ impl Conversation {
         };
         let (method, target) = match read(&request, destination, wire, policy) {
             Ok(read) => read,
-            Err(denied) => return deny(&attempt, denied),
+            Err(denied) => {
+                attempt.set_path(&shown(request.uri().path()));
+                let governs = policy.snapshot.governs(&self.peer.process, &destination.host, destination.port);
+                return deny(&attempt, denied.under(governs));
+            }
         };
         attempt.set_path(target.path.as_str());
         let decided = request::Request {
@@ -141,6 +145,11 @@ fn read(
     };
     let target = Target::parse(&raw, &options).map_err(|e| Denied::ambiguous(&e.to_string()))?;
     Ok((method, target))
+}
+
+/// A path that has no canonical form, as far as a person needs to see it.
+fn shown(raw: &str) -> String {
+    raw.chars().take(1024).collect()
 }
 
 /// Host header and request target must name the destination that was connected to.

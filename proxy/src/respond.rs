@@ -68,10 +68,10 @@ impl Attempt {
         Attempt { correlation: id("c_"), host: host.to_owned(), port, kind }
     }
 
-    /// Sets the canonical path, which has no query.
-    pub(crate) fn set_path(&mut self, canonical: &str) {
+    /// Sets the path, which has no query: canonical, or as it came where it has no canonical form.
+    pub(crate) fn set_path(&mut self, without_query: &str) {
         if let Kind::Http { path, .. } = &mut self.kind {
-            *path = Some(canonical.to_owned());
+            *path = Some(without_query.to_owned());
         }
     }
 
@@ -137,6 +137,12 @@ impl Denied {
     pub(crate) fn blocked(host: &Host, blocked: Blocked) -> Denied {
         let why = format!("{host} is a {} address, which no sandbox may reach", blocked.class);
         Denied::new(Reason::DestinationBlocked).because(why)
+    }
+
+    /// Names the entry that governs the destination.
+    pub(crate) fn under(mut self, policy: Option<String>) -> Denied {
+        self.refusal.policy = policy;
+        self
     }
 
     /// Replaces the general sentence about the reason with a particular one. Never holds a query, header or body.
