@@ -104,7 +104,11 @@ impl Story {
     /// The last word: every step happened.
     pub(super) fn done(&self, kept: Option<&std::path::Path>) -> Result<(), Failure> {
         if self.format == Format::Json {
-            return output::json_line(&json!({ "event": "done", "ok": true, "kept": kept }));
+            // Without --keep, the contract's line to the letter.
+            return output::json_line(&match kept {
+                None => json!({ "event": "done", "ok": true }),
+                Some(kept) => json!({ "event": "done", "ok": true, "kept": kept }),
+            });
         }
         let took = format!("{:.1} s", self.elapsed().as_secs_f64());
         self.text(format_args!("\n{} in {took}, every step as it should be.", "done".green().bold()))?;

@@ -418,13 +418,23 @@ impl<'f> Decoder<'f> {
                     if spots.len() > MAX_ALTERNATIVES {
                         return self.fail(&spot, too_many("values"));
                     }
-                    self.each(spots, |this, spot| this.text(&spot).map(Glob::parse))?
+                    self.each(spots, |this, spot| this.glob(&spot))?
                 }
-                _ => vec![Glob::parse(self.text(&spot)?)],
+                _ => vec![self.glob(&spot)?],
             };
             query.insert(key.to_owned(), globs);
         }
         Some(query)
+    }
+
+    /// A decoded value has no control characters, so a glob that names one could never match, and would not be
+    /// written back to YAML as it was read.
+    fn glob(&mut self, spot: &Spot<'_>) -> Option<Glob> {
+        let text = self.text(spot)?;
+        if text.chars().any(char::is_control) {
+            return self.fail(spot, "a query value has no control characters");
+        }
+        Some(Glob::parse(text))
     }
 
     /// An L4 endpoint would silently void the rules of an inspected one that could match the same connection.

@@ -1,0 +1,234 @@
+//! Servers that remember what they were sent: HTTPS, plain HTTP, and an echo of bytes.
+
+use std::convert::Infallible;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Frame, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use serde_json::json;
+use tokio::io::{AsyncRead, AsyncWrite, copy, split};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+use super::{HOST, OTHER};
+
+/// A request as it arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The method.
+    pub method: String,
+    /// The request target as it was on the wire, query included.
+    pub target: String,
+    /// The `Host` header.
+    pub host: String,
+    /// All headers, `name: value`, in order.
+    pub headers: Vec<String>,
+    /// How many bytes of body came.
+    pub body: usize,
+}
+
+/// The servers; they stop when this is dropped.
+pub struct Upstream {
+    seen: Arc<Mutex<Vec<Seen>>>,
+    ca_file: PathBuf,
+    addrs: [SocketAddr; 3],
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Upstream {
+    /// Starts them and writes the certificate of their authority into `dir`.
+    pub async fn start(dir: &Path) -> Upstream {
+        let (ca_pem, acceptor) = certificates();
+        let ca_file = dir.join("upstream-ca.pem");
+        fs::write(&ca_file, ca_pem).expect("a file");
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let mut listeners = Vec::new();
+        for _ in 0..3 {
+            listeners.push(TcpListener::bind("127.0.0.1:0").await.expect("a port"));
+        }
+        let addrs = [0, 1, 2].map(|at: usize| listeners[at].local_addr().expect("an address"));
+        let mut listeners = listeners.into_iter();
+        let mut next = || listeners.next().expect("three");
+        let tasks = vec![
+            tokio::spawn(http(next(), Some(acceptor), Arc::clone(&seen))),
+            tokio::spawn(http(next(), None, Arc::clone(&seen))),
+            tokio::spawn(echo(next())),
+        ];
+        Upstream { seen, ca_file, addrs, tasks }
+    }
+
+    /// The HTTPS server.
+    pub fn https(&self) -> SocketAddr {
+        self.addrs[0]
+    }
+
+    /// The plain HTTP server.
+    pub fn http(&self) -> SocketAddr {
+        self.addrs[1]
+    }
+
+    /// The server that sends back what it gets.
+    pub fn echo(&self) -> SocketAddr {
+        self.addrs[2]
+    }
+
+    /// The certificate that the HTTPS server's is signed with.
+    pub fn ca_file(&self) -> &Path {
+        &self.ca_file
+    }
+
+    /// Every HTTP request that arrived, in order.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().expect("no panic while locked").clone()
+    }
+
+    /// The same, as `METHOD target`.
+    pub fn lines(&self) -> Vec<String> {
+        self.seen().iter().map(|seen| format!("{} {}", seen.method, seen.target)).collect()
+    }
+
+    /// Forgets what arrived.
+    pub fn forget(&self) {
+        self.seen.lock().expect("no panic while locked").clear();
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+async fn http(listener: TcpListener, tls: Option<TlsAcceptor>, seen: Arc<Mutex<Vec<Seen>>>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        stream.set_nodelay(true).expect("a socket");
+        let (tls, seen) = (tls.clone(), Arc::clone(&seen));
+        tokio::spawn(async move {
+            match tls {
+                None => serve(stream, seen).await,
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        serve(stream, seen).await;
+                    }
+                }
+            }
+        });
+    }
+}
+
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, seen: Arc<Mutex<Vec<Seen>>>) {
+    let service = service_fn(move |request| answer(request, Arc::clone(&seen)));
+    // A client that goes away ends its connection, nothing else.
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+}
+
+/// `/…/stream` never ends by itself; `…/early` answers before the body is there; all else is told what it sent.
+async fn answer(
+    request: Request<Incoming>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+) -> Result<Response<BoxBody<Bytes, Infallible>>, Infallible> {
+    let (parts, body) = request.into_parts();
+    let text = |name: &str| parts.headers.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
+    let headers =
+        parts.headers.iter().map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())));
+    let arrived = Seen {
+        method: parts.method.to_string(),
+        target: parts.uri.to_string(),
+        host: text("host").unwrap_or_default(),
+        headers: headers.collect(),
+        body: 0,
+    };
+    let at = {
+        let mut seen = seen.lock().expect("no panic while locked");
+        seen.push(arrived.clone());
+        seen.len() - 1
+    };
+    if parts.uri.path().ends_with("/stream") {
+        return Ok(Response::new(trickle()));
+    }
+    let length = if parts.uri.path().ends_with("/early") {
+        tokio::spawn(body.collect());
+        0
+    } else {
+        body.collect().await.map_or(0, |body| body.to_bytes().len())
+    };
+    if let Some(entry) = seen.lock().expect("no panic while locked").get_mut(at) {
+        entry.body = length;
+    }
+    let told = json!({ "method": arrived.method, "target": arrived.target, "host": arrived.host, "body": length });
+    let mut response = Response::new(Full::new(Bytes::from(told.to_string())).boxed());
+    let headers = response.headers_mut();
+    headers.insert("content-type", http::HeaderValue::from_static("application/json"));
+    headers.insert("x-upstream", http::HeaderValue::from_static("yes"));
+    Ok(response)
+}
+
+fn trickle() -> BoxBody<Bytes, Infallible> {
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        while sender.send(Bytes::from_static(b"tick\n")).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    BoxBody::new(Ticks(receiver))
+}
+
+/// A body that a channel feeds.
+struct Ticks(mpsc::Receiver<Bytes>);
+
+impl Body for Ticks {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|tick| tick.map(|tick| Ok(Frame::data(tick))))
+    }
+}
+
+async fn echo(listener: TcpListener) {
+    while let Ok((stream, _)) = listener.accept().await {
+        tokio::spawn(async move {
+            let (mut reader, mut writer) = split(stream);
+            let _ = copy(&mut reader, &mut writer).await;
+        });
+    }
+}
+
+/// An authority's PEM, and an acceptor with a leaf that it signed.
+fn certificates() -> (String, TlsAcceptor) {
+    let mut ca = CertificateParams::new(Vec::new()).expect("no names");
+    ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    let ca_key = KeyPair::generate().expect("a key");
+    let ca_pem = ca.self_signed(&ca_key).expect("a certificate").pem();
+    let leaf = CertificateParams::new(vec![HOST.to_owned(), OTHER.to_owned()]).expect("names");
+    let leaf_key = KeyPair::generate().expect("a key");
+    let leaf = leaf.signed_by(&leaf_key, &Issuer::new(ca, ca_key)).expect("a certificate");
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(leaf_key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![leaf.der().clone()], key)
+        .expect("a certificate and its key");
+    (ca_pem, TlsAcceptor::from(Arc::new(config)))
+}
