@@ -17,6 +17,7 @@ mod executable;
 mod socket;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use narrowgate_core::request::Process;
 use procfs::process::Process as Entry;
@@ -26,6 +27,8 @@ use socket::SocketError;
 
 /// How far up a chain of parents is read.
 const ANCESTORS: usize = 32;
+/// How long a program that is being started may take to close what it was not given.
+const SETTLE: Duration = Duration::from_millis(5);
 /// How often a search starts anew because something changed under it.
 const ATTEMPTS: usize = 4;
 
@@ -77,6 +80,12 @@ fn attempt(peer: SocketAddr, local: SocketAddr, sandbox: &str) -> Option<Identit
             None => found = Some((executable, ancestors)),
             Some((first, shared)) if *first == executable => shared.retain(|path| ancestors.contains(path)),
             Some((first, _)) => {
+                // A client that starts another program: the kernel names the new executable a moment before it closes
+                // the descriptors that are not the new program's. Who shares the socket on purpose still does later.
+                std::thread::sleep(SETTLE);
+                if !socket::holds(owner, inode) || !executable::is_still(owner, &executable) {
+                    return None;
+                }
                 let both = format!("{} and {} share the client's socket", first.path, executable.path);
                 return Some(Identity::Ambiguous(both));
             }

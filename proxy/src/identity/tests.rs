@@ -177,3 +177,26 @@ fn digests_follow_the_content() {
         assert_eq!(process.sha256, Digest::of(&bytes).hex());
     }
 }
+
+#[test]
+fn a_client_that_keeps_starting_programs_stays_one_client() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let local = listener.local_addr().unwrap();
+    let client = std::net::TcpStream::connect(local).unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                Command::new("true").status().unwrap();
+            }
+        });
+        for _ in 0..100 {
+            let identity = identify(client.local_addr().unwrap(), local, "dev");
+            if !matches!(identity, Identity::Known(_)) {
+                done.store(true, std::sync::atomic::Ordering::Relaxed);
+                panic!("{identity:?}");
+            }
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
