@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value as Json, json};
 
 use crate::pattern::HostPattern;
-use crate::policy::{Allow, Decoder, Entry, ParseErrors, Policy, RestRule, Role, Spot, Traffic};
+use crate::policy::{Allow, Decoder, Entry, ParseErrors, Policy, RestRule, Spot, Traffic};
 use crate::request::Port;
 use crate::tree::Node;
 
@@ -93,7 +93,7 @@ impl Proposal {
             return Err(whole("larger than 64 KiB".to_owned()));
         }
         let root = Node::parse_json(json).map_err(|error| whole(error.message))?;
-        let mut decoder = Decoder::new("proposal", Role::Policy);
+        let mut decoder = Decoder::of_proposal();
         let proposal = decoder.proposal(Spot::root(&root));
         decoder.finish(proposal).map_err(|errors| first(&errors))
     }

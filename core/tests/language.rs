@@ -216,6 +216,10 @@ fn errors_name_file_line_and_field() {
     assert!(Policy::parse(&large, "f", Role::Policy).unwrap_err().to_string().contains("larger than 1 MiB"));
 }
 
+fn when(condition: &str) -> String {
+    format!("permit(principal, action, resource) when {{ {condition} }};")
+}
+
 #[test]
 fn ceilings_in_cedar() {
     let good = r#"permit(principal, action in Action::"write", resource)
@@ -232,6 +236,16 @@ fn ceilings_in_cedar() {
             ),
             "c.cedar:1:1: not Cedar that can be read: a policy combines more than 256 conditions",
         ),
+        (&when(&format!("{}true{}", "(".repeat(20_000), ")".repeat(20_000))), "brackets stand deeper than 32"),
+        (&when(&format!("{}true", "!(".repeat(8000))), "brackets stand deeper"),
+        (&when(&format!("1{} == 2", "+1".repeat(8000))), "more than 256 conditions"),
+        (&when(&format!("{}true", "!".repeat(8000))), "more than 256 conditions"),
+        (
+            &when(&format!("{}true{}", "if true then ".repeat(8000), " else true".repeat(8000))),
+            "more than 256 conditions",
+        ),
+        (&when(&format!("context{}", ".path".repeat(20_000))), "more than 16 dots"),
+        (&when(&format!("context{}", "\n. path".repeat(20_000))), "more than 16 dots"),
         ("permit(principal, action, resource) when { resource.nope == 1 };", "policy policy0"),
         ("permit(principal, action, resource) when { resource.host == 1 };", "policy policy0"),
         (
@@ -259,4 +273,22 @@ fn how_paths_are_read_is_part_of_what_is_certified() {
     };
     let digests = [policy(""), policy(", allow_encoded_slash: true"), policy(", path_params: strip")];
     assert!(digests[0] != digests[1] && digests[1] != digests[2] && digests[0] != digests[2]);
+}
+
+#[test]
+fn a_proposal_cannot_change_how_paths_are_read() {
+    let body = |option: &str| {
+        format!(
+            r#"{{"intent_summary":"x","operations":[{{"addRule":{{"ruleName":"r","rule":{{"endpoints":[
+                {{"host":"a.com","port":443,"protocol":"rest","access":"read-only"{option}}}]}}}}}}]}}"#
+        )
+    };
+    assert!(narrowgate_core::proposal::Proposal::parse(body("").as_bytes()).is_ok());
+    for (option, field) in
+        [(r#","allow_encoded_slash":true"#, "allow_encoded_slash"), (r#","path_params":"strip""#, "path_params")]
+    {
+        let error = narrowgate_core::proposal::Proposal::parse(body(option).as_bytes()).unwrap_err();
+        assert_eq!(error.pointer, format!("/operations/0/addRule/rule/endpoints/0/{field}"));
+        assert!(error.message.contains("for the operator"), "{error}");
+    }
 }

@@ -6,8 +6,8 @@
 //! INVARIANT: no compiled or accepted policy can fail to evaluate. All are strictly validated against the schema, and
 //! optional attributes and tags are read only behind `has` and `hasTag`.
 
-mod breadth;
 mod conditions;
+mod depth;
 mod globs;
 
 use std::collections::BTreeMap;
@@ -114,8 +114,7 @@ impl Compiled {
     /// # Errors
     /// Text that is not Cedar, templates, policies that the schema does not admit, an empty set.
     pub fn cedar(text: &str, file: &str) -> Result<Compiled, CompileError> {
-        if let Some(line) = breadth::too_broad(text) {
-            let message = format!("a policy combines more than {} conditions; write several policies", breadth::MOST);
+        if let Some((line, message)) = depth::too_deep(text) {
             return Err(CompileError::Syntax { file: file.to_owned(), at: Some((line, 1)), message });
         }
         let policies = PolicySet::from_str(text).map_err(|errors| CompileError::Syntax {

@@ -72,12 +72,20 @@ impl<'a> Fields<'a> {
 pub(crate) struct Decoder<'f> {
     file: &'f str,
     role: Role,
+    /// Whether this is an agent's proposal. How paths are read is the operator's to say: a ceiling bounds what a rule
+    /// allows, not how a server may misread it.
+    proposed: bool,
     errors: Vec<ParseError>,
 }
 
 impl<'f> Decoder<'f> {
     pub(crate) fn new(file: &'f str, role: Role) -> Decoder<'f> {
-        Decoder { file, role, errors: Vec::new() }
+        Decoder { file, role, proposed: false, errors: Vec::new() }
+    }
+
+    /// For what an agent posts.
+    pub(crate) fn of_proposal() -> Decoder<'static> {
+        Decoder { file: "proposal", role: Role::Policy, proposed: true, errors: Vec::new() }
     }
 
     pub(crate) fn finish<T>(self, value: Option<T>) -> Result<T, ParseErrors> {
@@ -360,6 +368,13 @@ impl<'f> Decoder<'f> {
             (None, None) if deny.as_ref().is_some_and(|deny| !deny.is_empty()) => Some(Allow::default()),
             (None, None) => self.fail(&fields.spot, "\"access\" or \"rules\" is required on an inspected endpoint"),
         };
+        if self.proposed {
+            for key in ["allow_encoded_slash", "path_params"] {
+                if let Some(spot) = fields.get(key) {
+                    return self.fail(&spot, "how paths are read is for the operator to say; leave it out");
+                }
+            }
+        }
         let allow_encoded_slash = fields.get("allow_encoded_slash").is_some_and(|spot| self.flag(&spot) == Some(true));
         let strip_params = fields
             .get("path_params")

@@ -28,6 +28,9 @@ impl PathOptions {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CanonicalPath(SmolStr);
 
+/// The longest canonical path.
+const MAX_BYTES: usize = 16 * 1024;
+
 impl CanonicalPath {
     /// Normalises percent-encoding, resolves dot segments, and refuses what servers read differently.
     ///
@@ -40,8 +43,8 @@ impl CanonicalPath {
         let Some(rest) = raw.strip_prefix('/') else {
             return Err(refuse("a path starts with '/'"));
         };
-        if raw.len() > 16 * 1024 {
-            return Err(refuse("longer than 16 KiB"));
+        if raw.len() > 4 * MAX_BYTES {
+            return Err(refuse("longer than 64 KiB"));
         }
         let mut segments: Vec<String> = Vec::new();
         let mut pieces = rest.split('/').peekable();
@@ -61,7 +64,12 @@ impl CanonicalPath {
                 _ => segments.push(segment),
             }
         }
-        Ok(CanonicalPath(SmolStr::new(format!("/{}", segments.join("/")))))
+        let path = format!("/{}", segments.join("/"));
+        // On what is forwarded: a limit on the raw form would make some canonical paths canonical only in one spelling.
+        if path.len() > MAX_BYTES {
+            return Err(refuse("longer than 16 KiB in canonical form"));
+        }
+        Ok(CanonicalPath(SmolStr::new(path)))
     }
 
     /// The text, which is what is forwarded.
@@ -87,9 +95,10 @@ pub fn may_stay_literal(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()+,=:@".contains(&byte)
 }
 
-/// Whether a canonical path may contain `byte` percent-encoded. `%2F` is among them: an endpoint may allow it.
+/// Whether a canonical path may contain `byte` percent-encoded. `%2F` is among them: an endpoint may allow it. Bytes
+/// that occur in no UTF-8 are not: a server that decodes `%C0%AE` leniently reads a dot.
 pub fn may_stay_encoded(byte: u8) -> bool {
-    !is_unreserved(byte) && !byte.is_ascii_control() && byte != b'\\'
+    !is_unreserved(byte) && !byte.is_ascii_control() && byte != b'\\' && !matches!(byte, 0xC0 | 0xC1 | 0xF5..)
 }
 
 fn is_unreserved(byte: u8) -> bool {
@@ -108,7 +117,7 @@ fn segment(piece: &str, options: &PathOptions) -> Result<String, &'static str> {
                 } else if decoded == b'/' && !options.allow_encoded_slash {
                     return Err("an encoded '/' is a separator to some servers");
                 } else if !may_stay_encoded(decoded) {
-                    return Err("an encoded control byte or '\\' has no single reading");
+                    return Err("an encoded control byte, '\\' or byte that is in no UTF-8 has no single reading");
                 } else {
                     out.push_str(&format!("%{decoded:02X}"));
                 }
@@ -120,12 +129,21 @@ fn segment(piece: &str, options: &PathOptions) -> Result<String, &'static str> {
             _ => return Err("a raw byte that a path must percent-encode"),
         }
     }
+    if OVERLONG.iter().any(|start| out.contains(start)) {
+        return Err("an overlong UTF-8 encoding is a shorter character to some servers");
+    }
+    if out.contains("%2F") && out.split("%2F").any(|piece| matches!(piece, "." | "..")) {
+        return Err("an encoded '/' beside '.' or '..' is a traversal to some servers");
+    }
     // On the output: the digits after a `%25` may themselves have been encoded.
     if out.split("%25").skip(1).any(spells_a_special_byte) {
         return Err("a doubly encoded '.', '/', '\\', ';' or '%' is decoded twice by some servers");
     }
     Ok(out)
 }
+
+/// How the overlong encodings in three and four bytes begin.
+const OVERLONG: [&str; 3] = ["%E0%8", "%E0%9", "%F0%8"];
 
 fn hex_pair(bytes: &mut std::str::Bytes<'_>) -> Option<u8> {
     let digit = |b: u8| char::from(b).to_digit(16);
@@ -176,6 +194,10 @@ mod tests {
             ("/%25%32%65%25%32e", None),
             ("/%25%35c", None),
             ("/%25+1", Some("/%25+1")),
+            ("/%c0%ae%c0%ae/admin", None),
+            ("/%e0%80%ae", None),
+            ("/%f0%80%80%ae", None),
+            ("/%e2%82%ac", Some("/%E2%82%AC")),
             ("/a%", None),
             ("/a%2", None),
             ("/a%+1", None),
@@ -197,12 +219,22 @@ mod tests {
     }
 
     #[test]
+    fn the_limit_is_on_what_is_forwarded() {
+        let of = |raw: String| CanonicalPath::parse(&raw, &PathOptions::default()).is_ok();
+        assert!(of(format!("/{}", "*".repeat(5000))));
+        assert!(!of(format!("/{}", "*".repeat(6000))), "18,001 bytes once it is canonical");
+        assert!(of(format!("/{}", "%61".repeat(6000))), "6,001 bytes once it is canonical");
+    }
+
+    #[test]
     fn options_relax_only_what_they_name() {
         let slash = PathOptions { allow_encoded_slash: true, ..PathOptions::default() };
         let params = PathOptions { strip_params: true, ..PathOptions::default() };
         let parse = |raw, options| CanonicalPath::parse(raw, options).ok().map(|p| p.as_str().to_owned());
         assert_eq!(parse("/a%2fb", &slash).as_deref(), Some("/a%2Fb"));
         assert_eq!(parse("/a;x", &slash), None);
+        assert_eq!(parse("/ok/..%2f..%2fadmin", &slash), None);
+        assert_eq!(parse("/ok/a%2f..", &slash), None);
         assert_eq!(parse("/a;x/b;y", &params).as_deref(), Some("/a/b"));
         // `..;` is a traversal to servers that strip parameters, so it is one here.
         assert_eq!(parse("/a/..;x/b", &params).as_deref(), Some("/b"));
