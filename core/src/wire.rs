@@ -166,6 +166,9 @@ pub struct ProposalView {
     pub evidence: Vec<DenialRecord>,
     /// The operation in its wire form: `{"addRule": {"ruleName": …, "rule": …}}`.
     pub operation: Value,
+    /// With `removeRule`: the entry that goes, as it is in the version that the proposal was judged on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<Value>,
     /// The prover's report on the composed candidate, as `prove --format json`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<Value>,

@@ -9,7 +9,8 @@ use narrowgate_core::policy::{ParseErrors, Policy, Role};
 use narrowgate_core::schema;
 use smol_str::SmolStr;
 
-use crate::lower::{Con, Cube, Env, Unsupported, Var, environments, lower};
+use crate::lower::{Con, Cube, Env, NotLowered, Unsupported, Var, environments, lower};
+use crate::solve::Budget;
 
 /// What an organisation allows at most.
 #[derive(Debug, Clone)]
@@ -71,7 +72,11 @@ impl Ceiling {
         if compiled.policies().is_empty() {
             return Err(CeilingError::Empty(file.to_owned()));
         }
-        let side = Side::of(&compiled).map_err(|Unsupported(what)| CeilingError::Schema(what))?;
+        let side = Side::of(&compiled, &mut Budget::unlimited()).map_err(|reason| match reason {
+            NotLowered::Unsupported(Unsupported(what)) => CeilingError::Schema(what),
+            // A budget without limits does not run out.
+            NotLowered::Exhausted(_) => CeilingError::Schema("too large".to_owned()),
+        })?;
         Ok(Ceiling { compiled, side: Arc::new(side) })
     }
 
@@ -121,7 +126,8 @@ pub(crate) struct Side {
 }
 
 impl Side {
-    pub(crate) fn of(compiled: &Compiled) -> Result<Side, Unsupported> {
+    /// Lowers every policy. [`NotLowered::Unsupported`] is the schema's; a policy's is noted in the side.
+    pub(crate) fn of(compiled: &Compiled, budget: &mut Budget) -> Result<Side, NotLowered> {
         let envs = environments(schema::cedar())?;
         let mut side = Side {
             ids: Vec::new(),
@@ -135,7 +141,7 @@ impl Side {
         // The same question gives the same answer, whatever order Cedar keeps its policies in.
         policies.sort_by_cached_key(|policy| natural(policy.id().as_ref()));
         for policy in policies {
-            match lower(policy, &side.envs) {
+            match lower(policy, &side.envs, budget) {
                 Ok(lowered) => {
                     let indices = if lowered.permit { &mut side.permits } else { &mut side.forbids };
                     for (env, cubes) in lowered.by_env {
@@ -144,7 +150,8 @@ impl Side {
                     }
                     side.ids.push(lowered.id);
                 }
-                Err(Unsupported(what)) => {
+                Err(NotLowered::Exhausted(what)) => return Err(what.into()),
+                Err(NotLowered::Unsupported(Unsupported(what))) => {
                     let list = match policy.effect() {
                         cedar_policy::Effect::Permit => &mut side.unsupported_permits,
                         cedar_policy::Effect::Forbid => &mut side.unsupported_forbids,

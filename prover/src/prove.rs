@@ -1,6 +1,8 @@
 //! The question, asked of the exact engine.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use narrowgate_core::certificate::{Containment, Envelope, Statement};
@@ -9,24 +11,39 @@ use narrowgate_core::digest::Digest;
 use narrowgate_core::schema;
 
 use crate::ceiling::{Ceiling, Side};
-use crate::lower::{Cube, Env, Unsupported};
-use crate::replay::{Witness, confirms, witness};
+use crate::lower::{Cube, Env, NotLowered, Unsupported};
+use crate::replay::{Refused, Witness, confirms, witness};
 use crate::sign::{Approval, SigningKey};
-use crate::solve::{Budget, Exhausted, Point, find_uncovered};
+use crate::solve::{Budget, Exhausted, MOST_CUBES, Point, find_uncovered};
 use crate::verdict::{Counterexample, Digests, Outcome, Reason, Verdict};
 
 /// What a proof may cost.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Options {
-    /// After this long the verdict is `Inconclusive("timeout")`.
+    /// After this long, lowering the candidate included, the verdict is `Inconclusive("timeout")`.
     pub timeout: Duration,
     /// After about this many automaton states it is `Inconclusive("resource_limit")`. A state takes some 500 bytes.
     pub max_states: usize,
+    /// Once this is set the verdict is `Inconclusive("cancelled")`: for callers whose own caller may go away.
+    pub cancel: Option<Arc<AtomicBool>>,
 }
+
+/// Two options are equal where they set the same limits and have the same flag, not one of the same value.
+impl PartialEq for Options {
+    fn eq(&self, other: &Options) -> bool {
+        let same_flag = match (&self.cancel, &other.cancel) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        self.timeout == other.timeout && self.max_states == other.max_states && same_flag
+    }
+}
+
+impl Eq for Options {}
 
 impl Default for Options {
     fn default() -> Options {
-        Options { timeout: Duration::from_secs(10), max_states: 500_000 }
+        Options { timeout: Duration::from_secs(10), max_states: 500_000, cancel: None }
     }
 }
 
@@ -89,26 +106,23 @@ pub fn prove(candidate: &Compiled, ceiling: &Ceiling, options: &Options) -> Outc
         schema: schema::digest(),
         plugins: BTreeMap::new(),
     };
-    let side = match Side::of(candidate) {
+    let mut budget = Budget::new(options.max_states, deadline).cancelled_by(options.cancel.as_ref());
+    let side = match Side::of(candidate, &mut budget) {
         Ok(side) => side,
-        Err(Unsupported(what)) => {
-            let reason = Reason { code: "unsupported_construct", message: format!("the schema: {what}") };
-            return Outcome {
-                verdict: Verdict::Unsupported(reason),
-                engine_time: Duration::ZERO,
-                environments_checked: 0,
-                digests,
+        Err(reason) => {
+            let verdict = match reason {
+                NotLowered::Unsupported(Unsupported(what)) => Verdict::Unsupported(Reason {
+                    code: "unsupported_construct",
+                    message: format!("the schema: {what}"),
+                }),
+                NotLowered::Exhausted(what) => Verdict::Inconclusive(exhausted(what, options)),
             };
+            return Outcome { verdict, engine_time: Duration::ZERO, environments_checked: 0, digests };
         }
     };
     let start = Instant::now();
-    let mut attempt = Attempt {
-        candidate: &side,
-        ceiling: ceiling.side(),
-        budget: Budget::new(options.max_states, deadline),
-        proven: HashSet::new(),
-        environments_checked: 0,
-    };
+    let mut attempt =
+        Attempt { candidate: &side, ceiling: ceiling.side(), budget, proven: HashSet::new(), environments_checked: 0 };
     let found = attempt.run();
     let engine_time = start.elapsed();
     let environments_checked = attempt.environments_checked;
@@ -133,16 +147,22 @@ pub fn prove(candidate: &Compiled, ceiling: &Ceiling, options: &Options) -> Outc
                 message: "every counterexample that was found is no request that can occur".to_owned(),
             }),
         },
-        Found::Exhausted(Exhausted::Time) => Verdict::Inconclusive(Reason {
-            code: "timeout",
-            message: format!("no answer within {:?}", options.timeout),
-        }),
-        Found::Exhausted(Exhausted::States) => Verdict::Inconclusive(Reason {
-            code: "resource_limit",
-            message: format!("no answer within {} automaton states", options.max_states),
-        }),
+        Found::Exhausted(what) => Verdict::Inconclusive(exhausted(what, options)),
     };
     Outcome { verdict, engine_time, environments_checked, digests }
+}
+
+fn exhausted(what: Exhausted, options: &Options) -> Reason {
+    let (code, message) = match what {
+        Exhausted::Time => ("timeout", format!("no answer within {:?}", options.timeout)),
+        Exhausted::States => ("resource_limit", format!("no answer within {} automaton states", options.max_states)),
+        Exhausted::Cubes => {
+            let message = format!("the policy has more than {MOST_CUBES} combinations of binaries and rules");
+            ("resource_limit", message)
+        }
+        Exhausted::Cancelled => ("cancelled", "the caller gave up".to_owned()),
+    };
+    Reason { code, message }
 }
 
 /// What stands in the way of "within": permits of the candidate and forbids of the ceiling that were not modelled.
@@ -217,6 +237,9 @@ impl<'a> Attempt<'a> {
         let mut covered = denied.clone();
         covered.extend(near(&self.ceiling.permits));
         let forbidden = near(&self.ceiling.forbids);
+        if let Err(exhausted) = self.budget.work(8 + covered.len() + 8 * forbidden.len()) {
+            return Found::Exhausted(exhausted);
+        }
         let address = |cubes: &[&Cube]| cubes.iter().map(|c| std::ptr::from_ref::<Cube>(c)).collect::<Vec<_>>();
         // `OTHER` has a method of its own; everywhere else equal cubes are equal questions.
         let key = (std::ptr::from_ref(cube), address(&covered), address(&forbidden));
@@ -245,19 +268,25 @@ impl<'a> Attempt<'a> {
     fn search(&mut self, target: &Cube, obstacles: &[&Cube], env: &Env) -> Found {
         const TRIES: usize = 16;
         let mut narrowed: Option<Cube> = None;
+        // Whether a point was put aside that a request might yet be made of.
+        let mut missed = false;
+        let nothing = |missed| if missed { Found::NotCanonical } else { Found::Nothing };
         for _ in 0..TRIES {
             let target = narrowed.as_ref().unwrap_or(target);
             let point: Point = match find_uncovered(target, obstacles, &mut self.budget) {
-                Ok(None) => return Found::Nothing,
+                Ok(None) => return nothing(missed),
                 Ok(Some(point)) => point,
                 Err(exhausted) => return Found::Exhausted(exhausted),
             };
             match witness(&point, env) {
                 Ok(witness) => return Found::Witness { witness: Box::new(witness), policy: String::new() },
-                Err((var, word)) => match target.without(&var, &word) {
-                    Some(rest) => narrowed = Some(rest),
-                    None => return Found::Nothing,
-                },
+                Err(Refused { var, word, never }) => {
+                    missed |= !never;
+                    match target.without(&var, &word) {
+                        Some(rest) => narrowed = Some(rest),
+                        None => return nothing(missed),
+                    }
+                }
             }
         }
         Found::NotCanonical

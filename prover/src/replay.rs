@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use narrowgate_core::cedar::is_allowed;
 use narrowgate_core::compile::Compiled;
-use narrowgate_core::request::{Host, Method, Operation, PathOptions, Port, Process, Request, Target};
+use narrowgate_core::request::{
+    CanonicalPath, Host, Method, Operation, PathOptions, Port, Process, Query, Request, Target,
+};
 
 use crate::language::{ABSENT, REPEATED};
 use crate::lower::{Env, Value, Var};
@@ -17,9 +19,38 @@ pub(crate) struct Witness {
     pub(crate) query: BTreeMap<String, Vec<String>>,
 }
 
-/// The request that `point` describes, built by the parsers that read requests from the wire; or the variable whose
-/// value is not canonical, with that value.
-pub(crate) fn witness(point: &Point, env: &Env) -> Result<Witness, (Var, String)> {
+/// A value of which no request was made.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) var: Var,
+    pub(crate) word: String,
+    /// Whether no request has this value, whatever its other values are: the value itself is not canonical. Where a
+    /// limit on lengths or counts was in the way, that is not known, and there is no "within" without the value.
+    pub(crate) never: bool,
+}
+
+impl Refused {
+    fn new(var: Var, word: String) -> Refused {
+        let never = !is_long(&var, &word);
+        Refused { var, word, never }
+    }
+}
+
+/// Whether a word is so long that its length, and not its letters, may be why a parser refuses it.
+fn is_long(var: &Var, word: &str) -> bool {
+    match var {
+        Var::Host => word.len() > 253 || word.split('.').any(|label| label.len() > 63),
+        Var::Method => word.len() > 32,
+        Var::Path => word.len() > 16 * 1024,
+        // Any text without control characters is a value.
+        Var::Query(key) => !key.chars().any(char::is_control) && !word.chars().any(char::is_control),
+        _ => true,
+    }
+}
+
+/// The request that `point` describes, built by the parsers that read requests from the wire; or the value that they
+/// refuse.
+pub(crate) fn witness(point: &Point, env: &Env) -> Result<Witness, Refused> {
     let text = |var: &Var| match point.get(var) {
         Value::Text(text) => text,
         _ => String::new(),
@@ -30,7 +61,7 @@ pub(crate) fn witness(point: &Point, env: &Env) -> Result<Witness, (Var, String)
     };
     let host_text = text(&Var::Host);
     let host = Host::parse(&host_text).ok().filter(|host| host.as_str() == host_text);
-    let host = host.ok_or((Var::Host, host_text))?;
+    let host = host.ok_or_else(|| Refused::new(Var::Host, host_text))?;
     let port = u16::try_from(number(&Var::Port)).ok().and_then(Port::new).unwrap_or(Port::HTTPS);
     let mut ancestors = Vec::new();
     let mut query: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -50,7 +81,7 @@ pub(crate) fn witness(point: &Point, env: &Env) -> Result<Witness, (Var, String)
     let operation = if env.http {
         let method_text = if env.action == "OTHER" { text(&Var::Method) } else { env.action.clone() };
         let method = Method::parse(&method_text).ok().filter(|m| m.action() == env.action);
-        let method = method.ok_or((Var::Method, method_text))?;
+        let method = method.ok_or_else(|| Refused::new(Var::Method, method_text))?;
         Operation::Http { method, target: target(&text(&Var::Path), &query)? }
     } else {
         Operation::Connect
@@ -61,36 +92,34 @@ pub(crate) fn witness(point: &Point, env: &Env) -> Result<Witness, (Var, String)
     Ok(Witness { request, query })
 }
 
-fn target(path: &str, query: &BTreeMap<String, Vec<String>>) -> Result<Target, (Var, String)> {
+fn target(path: &str, query: &BTreeMap<String, Vec<String>>) -> Result<Target, Refused> {
     let options = PathOptions { allow_encoded_slash: true, ..PathOptions::default() };
-    let path_only = Target::parse(path, &options).ok().filter(|target| target.path.as_str() == path);
-    let mut target = path_only.ok_or_else(|| (Var::Path, path.to_owned()))?;
-    let mut raw = String::new();
+    let parsed = CanonicalPath::parse(path, &options).ok().filter(|parsed| parsed.as_str() == path);
+    let path = parsed.ok_or_else(|| Refused::new(Var::Path, path.to_owned()))?;
+    let refused = |key: &str, values: &[String]| {
+        let value = if values.len() > 1 { REPEATED } else { values.first().map_or("", String::as_str) };
+        (Var::Query(key.into()), value.to_owned())
+    };
     for (key, values) in query {
-        for value in values {
-            let separator = if raw.is_empty() { "" } else { "&" };
-            raw.push_str(&format!("{separator}{}={}", encode(key), encode(value)));
-        }
-        let parsed = Target::parse(&format!("/?{raw}"), &options);
-        let unreadable = || {
-            let value = if values.len() > 1 { REPEATED } else { values.first().map_or("", String::as_str) };
-            (Var::Query(key.into()), value.to_owned())
-        };
-        target.query = parsed.map_err(|_| unreadable())?.query;
-    }
-    Ok(target)
-}
-
-fn encode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
+        if Query::from_pairs(values.iter().map(|value| (key.as_str(), value.as_str()))).is_err() {
+            let (var, word) = refused(key, values);
+            return Err(match word.as_str() {
+                // The marker is not what would be sent; only the key can be at fault.
+                REPEATED => Refused { never: key.chars().any(char::is_control), var, word },
+                _ => Refused::new(var, word),
+            });
         }
     }
-    out
+    let pairs = query.iter().flat_map(|(key, values)| values.iter().map(move |value| (key.as_str(), value.as_str())));
+    match Query::from_pairs(pairs) {
+        Ok(query) => Ok(Target { path, query }),
+        // Each key alone is fine: together they are too many or too long.
+        Err(_) => {
+            let longest = query.iter().max_by_key(|(_, values)| values.iter().map(String::len).sum::<usize>());
+            let (var, word) = longest.map(|(key, values)| refused(key, values)).unwrap_or((Var::Path, String::new()));
+            Err(Refused { var, word, never: false })
+        }
+    }
 }
 
 /// Whether Cedar's authorizer agrees: allowed by the candidate, not by the ceiling.

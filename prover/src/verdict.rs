@@ -52,7 +52,7 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
     /// Stable and in snake case: `unsupported_construct`, `no_environments`, `resource_limit`, `timeout`,
-    /// `spurious_counterexample`.
+    /// `cancelled`, `spurious_counterexample`.
     pub code: &'static str,
     /// For a person, naming policy and construct.
     pub message: String,

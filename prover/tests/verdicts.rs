@@ -448,6 +448,101 @@ fn the_report_is_the_contract_s() {
     assert_eq!(serde_json::to_value(back).unwrap(), report);
 }
 
+/// A document with these binaries, and one endpoint on a.example.com:443.
+fn by(binaries: &str, members: &str) -> String {
+    format!(
+        "version: 1\nnetwork_policies:\n  p:\n    name: p\n    binaries: [{binaries}]\n    endpoints:\n      \
+         - {{ host: a.example.com, port: 443, protocol: rest, {members} }}\n"
+    )
+}
+
+#[test]
+fn a_character_that_nobody_names_is_not_forgotten() {
+    let policy = by("{ path: \"/opt/?\" }", "access: full");
+    for last in ['ÿ', '\u{17f}'] {
+        // `/` would not be one segment, and what is not in the list is what the ceiling forgets.
+        let named = ('\u{1}'..='\u{7f}').chain('\u{80}'..=last).map(|c| format!("\"/opt/\\u{{{:x}}}\"", u32::from(c)));
+        let list = named.collect::<Vec<_>>().join(", ");
+        let bound = format!("permit(principal, action, resource) when {{ [{list}].contains(principal.path) }};");
+        let outcome = check(&policy, &bound, "exceeds: curl 'https://a.example.com/'");
+        let Verdict::Exceeds(found) = outcome.verdict else { panic!() };
+        let odd = found.request.process.path.strip_prefix("/opt/").and_then(|c| c.chars().next()).unwrap();
+        assert!(odd > last || odd == '\0', "{odd:?}");
+    }
+}
+
+#[test]
+fn what_a_limit_refuses_is_not_what_cannot_be() {
+    let get = "permit(principal, action == Action::\"GET\", resource) when";
+    // Just outside of what can be sent, and just inside.
+    let star = |n: usize| {
+        format!(
+            "permit(principal, action == Action::\"GET\", resource) unless {{ context.path == \"/{}\" }};",
+            "%2A".repeat(n)
+        )
+    };
+    let all = |n: usize| format!("{get} {{ context.path == \"/{}\" }};", "%2A".repeat(n));
+    let impossible = "spurious_counterexample: every counterexample that was found is no request that can occur";
+    check(&all(6000), &star(6000), impossible);
+    check(
+        &rules("{ allow: { method: GET, path: \"/*\" } }"),
+        &star(6000).replace("== Action::\"GET\"", "in Action::\"read\""),
+        impossible,
+    );
+    let outcome = prove(&candidate(&all(5000)), &ceiling(&star(5000)), &Options::default());
+    assert!(matches!(outcome.verdict, Verdict::Exceeds(_)), "{:?}", outcome.verdict);
+    let value =
+        |text: String| format!("{get} {{ context.query.hasTag(\"k\") && context.query.getTag(\"k\") == \"{text}\" }};");
+    let none = "permit(principal, action, resource) when { context has query && !context.query.hasTag(\"k\") };";
+    let outcome = prove(&candidate(&value("!".repeat(30_000))), &ceiling(none), &Options::default());
+    assert!(matches!(outcome.verdict, Verdict::Exceeds(_)), "{:?}", outcome.verdict);
+    check(&value("é".repeat(30_000)), none, impossible);
+    // Each is fine alone; together they are too long.
+    let two = format!(
+        "{get} {{ context.query.hasTag(\"k\") && context.query.getTag(\"k\") == \"{0}\" && \
+         context.query.hasTag(\"l\") && context.query.getTag(\"l\") == \"{0}\" }};",
+        "!".repeat(40_000)
+    );
+    check(&two, none, impossible);
+    // No value has a control character.
+    check(&value("\u{85}".to_owned()), none, "within");
+    let path = |path: &str| format!("{get} {{ context.path == \"{path}\" }};");
+    for never in ["/%C0%AE", "/%E0%80%AE", "/a%2F..", "/..%2Fa", "/%F0%8F%80%80", "/a%2F.%2Fb"] {
+        check(&path(never), none.replace("!context", "context").as_str(), "within");
+    }
+}
+
+#[test]
+fn lowering_is_within_the_budget() {
+    let binaries: Vec<String> = (0..256).map(|n| format!("{{ path: \"/b/{n}\" }}")).collect();
+    let rules: Vec<String> = (0..1200).map(|n| format!("{{ allow: {{ method: GET, path: \"/{n}\" }} }}")).collect();
+    let policy = candidate(&by(&binaries.join(", "), &format!("rules: [{}]", rules.join(", "))));
+    let short = Options { timeout: Duration::from_millis(200), ..Options::default() };
+    let set = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let cancelled = Options { cancel: Some(set), ..Options::default() };
+    for (options, code) in [(Options::default(), "resource_limit"), (short, "timeout"), (cancelled, "cancelled")] {
+        let started = std::time::Instant::now();
+        let outcome = prove(&policy, &Ceiling::open(), &options);
+        eprintln!("{code}: {:?}", started.elapsed());
+        let Verdict::Inconclusive(reason) = outcome.verdict else { panic!("{:?}", outcome.verdict) };
+        assert!([code, "timeout"].contains(&reason.code), "{reason:?}");
+        assert!(code == "resource_limit" || started.elapsed() < Duration::from_millis(1500), "{code}");
+    }
+}
+
+#[test]
+fn an_attribute_that_is_not_modelled_is_not_absent() {
+    let read = rest("access: read-only");
+    let bound = |condition: &str| format!("permit(principal, action, resource) when {{ {condition} }};");
+    check(&read, &bound("!(context has nope) && !(principal has host)"), "within");
+    check(&read, &bound("principal has path && context has path"), "within");
+    let l4 = document("host: a.example.com, port: 443");
+    check(&l4, &bound("context has path || !(context has path)"), "within");
+    let constant = "!(Process::\"/usr/bin/curl\" has path)";
+    let outcome = prove(&candidate(&read), &ceiling(&bound(constant)), &Options::default());
+    assert!(!matches!(outcome.verdict, Verdict::Within(_)), "{:?}", outcome.verdict);
+}
+
 #[test]
 fn the_same_question_has_the_same_counterexample() {
     let policy = candidate(&rest("access: full"));

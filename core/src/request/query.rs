@@ -28,35 +28,37 @@ impl Query {
     ///
     /// # Errors
     /// Broken percent-encoding, a key or value that is not UTF-8 or contains control characters, more than 1,000
-    /// pairs. Messages never quote the query.
+    /// pairs, more than 64 KiB of raw or of canonical text. Messages never quote the query.
     pub fn parse(raw: &str) -> Result<Query, Ambiguity> {
         let refuse = |problem| Ambiguity::new("query", "", problem);
-        if raw.len() > 64 * 1024 {
+        if raw.len() > MAX_BYTES {
             return Err(refuse("longer than 64 KiB"));
         }
-        let mut pairs = Vec::new();
-        let mut text = String::with_capacity(raw.len());
+        let mut query = Canonical::default();
         for pair in raw.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = match pair.split_once('=') {
                 Some((key, value)) => (key, Some(value)),
                 None => (pair, None),
             };
             let key = decode(key).map_err(refuse)?;
-            let decoded = decode(value.unwrap_or_default()).map_err(refuse)?;
-            if !text.is_empty() {
-                text.push('&');
-            }
-            encode(&key, &mut text);
-            if value.is_some() {
-                text.push('=');
-                encode(&decoded, &mut text);
-            }
-            pairs.push((SmolStr::new(key), SmolStr::new(decoded)));
+            let value = value.map(decode).transpose().map_err(refuse)?;
+            query.push(&key, value.as_deref()).map_err(refuse)?;
         }
-        if pairs.len() > 1000 {
-            return Err(refuse("more than 1,000 pairs"));
+        Ok(query.finish())
+    }
+
+    /// The query of these decoded keys and values, encoded and limited as [`Query::parse`] does: parsing its text gives
+    /// it back.
+    ///
+    /// # Errors
+    /// A key or value with control characters, more than 1,000 pairs, more than 64 KiB of canonical text.
+    pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Query, Ambiguity> {
+        let refuse = |problem| Ambiguity::new("query", "", problem);
+        let mut query = Canonical::default();
+        for (key, value) in pairs {
+            query.push(key, Some(value)).map_err(refuse)?;
         }
-        Ok(Query { text: SmolStr::new(text), pairs })
+        Ok(query.finish())
     }
 
     /// What is forwarded after `?`; empty where there is no query.
@@ -83,6 +85,48 @@ impl Query {
     }
 }
 
+/// The longest canonical query, and the longest raw one.
+const MAX_BYTES: usize = 64 * 1024;
+/// The most pairs.
+const MAX_PAIRS: usize = 1000;
+
+/// A query under construction.
+#[derive(Default)]
+struct Canonical {
+    text: String,
+    pairs: Vec<(SmolStr, SmolStr)>,
+}
+
+impl Canonical {
+    /// Adds a decoded pair; without a value, no `=` is written.
+    fn push(&mut self, key: &str, value: Option<&str>) -> Result<(), &'static str> {
+        if key.chars().chain(value.unwrap_or_default().chars()).any(char::is_control) {
+            return Err("a key or value contains a control character");
+        }
+        if self.pairs.len() >= MAX_PAIRS {
+            return Err("more than 1,000 pairs");
+        }
+        if !self.text.is_empty() {
+            self.text.push('&');
+        }
+        encode(key, &mut self.text);
+        if let Some(value) = value {
+            self.text.push('=');
+            encode(value, &mut self.text);
+        }
+        // On what is forwarded: a limit on the raw form would depend on how a value is spelled.
+        if self.text.len() > MAX_BYTES {
+            return Err("longer than 64 KiB in canonical form");
+        }
+        self.pairs.push((SmolStr::new(key), SmolStr::new(value.unwrap_or_default())));
+        Ok(())
+    }
+
+    fn finish(self) -> Query {
+        Query { text: SmolStr::new(self.text), pairs: self.pairs }
+    }
+}
+
 fn decode(raw: &str) -> Result<String, &'static str> {
     let mut out = Vec::with_capacity(raw.len());
     let mut bytes = raw.bytes();
@@ -99,11 +143,7 @@ fn decode(raw: &str) -> Result<String, &'static str> {
             _ => out.push(byte),
         }
     }
-    let text = String::from_utf8(out).map_err(|_| "a key or value is not UTF-8")?;
-    if text.chars().any(char::is_control) {
-        return Err("a key or value contains a control character");
-    }
-    Ok(text)
+    String::from_utf8(out).map_err(|_| "a key or value is not UTF-8")
 }
 
 fn encode(text: &str, out: &mut String) {
@@ -143,6 +183,20 @@ mod tests {
                 assert_eq!(Query::parse(query.as_str()).as_ref(), Ok(&query), "idempotent: {input:?}");
             }
         }
+    }
+
+    #[test]
+    fn pairs_and_text_agree_and_the_limit_is_on_what_is_forwarded() {
+        for pairs in [&[("a", "1"), ("a", " ;&=é"), ("", "")][..], &[("k", &"!".repeat(30_000))], &[]] {
+            let query = Query::from_pairs(pairs.iter().copied()).unwrap();
+            assert_eq!(Query::parse(query.as_str()).unwrap(), query);
+        }
+        assert!(Query::from_pairs([("k", "\u{85}")]).is_err());
+        assert!(Query::from_pairs([("\n", "")]).is_err());
+        assert!(Query::parse(&format!("k={}", "\"".repeat(21_000))).is_ok());
+        assert!(Query::parse(&format!("k={}", "\"".repeat(22_000))).is_err());
+        assert!(Query::parse(&"a&".repeat(1000)).is_ok());
+        assert!(Query::parse(&"a&".repeat(1001)).is_err());
     }
 
     #[test]

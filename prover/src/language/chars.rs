@@ -1,5 +1,7 @@
 //! Sets of characters, and the coarsest partition of the alphabet that a handful of them cannot tell apart.
 
+use std::collections::BTreeSet;
+
 /// A set of characters. ASCII is a bit mask; all other characters are alike unless a pattern names one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Set {
@@ -9,6 +11,8 @@ pub(crate) enum Set {
     In(u128),
     /// Every character but these ASCII ones.
     NotIn(u128),
+    /// Every character that is no control character.
+    Printable,
 }
 
 impl Set {
@@ -28,6 +32,7 @@ impl Set {
             Set::One(one) => one == c,
             Set::In(mask) => bit(c).is_some_and(|b| mask & b != 0),
             Set::NotIn(mask) => bit(c).is_none_or(|b| mask & b == 0),
+            Set::Printable => !c.is_control(),
         }
     }
 
@@ -36,9 +41,18 @@ impl Set {
             Set::One(c) => bit(c).unwrap_or(0),
             Set::In(mask) => mask,
             Set::NotIn(mask) => !mask,
+            Set::Printable => PRINTABLE,
         }
     }
+
+    /// Whether it has all characters beyond ASCII, but perhaps for control characters.
+    fn goes_beyond_ascii(self) -> bool {
+        matches!(self, Set::NotIn(_) | Set::Printable)
+    }
 }
+
+/// The ASCII characters that are no control characters.
+const PRINTABLE: u128 = !((1 << 32) - 1) & !(1 << 127);
 
 fn bit(c: char) -> Option<u128> {
     c.is_ascii().then(|| 1u128 << (c as u32))
@@ -53,19 +67,17 @@ pub(crate) struct Blocks {
     other_allowed: bool,
     singles: u128,
     masks: Vec<u128>,
-    named: Vec<char>,
+    named: BTreeSet<char>,
 }
-
-/// Stands for every non-ASCII character that no pattern names.
-const OTHER: char = 'é';
 
 impl Blocks {
     /// Starts from what the universe allows next.
     pub(crate) fn new(allowed: impl Iterator<Item = Set>) -> Blocks {
-        let mut blocks = Blocks { allowed: 0, other_allowed: false, singles: 0, masks: Vec::new(), named: Vec::new() };
+        let mut blocks =
+            Blocks { allowed: 0, other_allowed: false, singles: 0, masks: Vec::new(), named: BTreeSet::new() };
         for set in allowed {
             blocks.allowed |= set.mask();
-            blocks.other_allowed |= matches!(set, Set::NotIn(_));
+            blocks.other_allowed |= set.goes_beyond_ascii();
             blocks.split(set);
         }
         blocks
@@ -77,7 +89,7 @@ impl Blocks {
         for set in sets {
             mask |= set.mask();
             // A named character lets it and its like through; the exploration finds out which of them lead on.
-            other |= matches!(set, Set::NotIn(_)) || matches!(set, Set::One(c) if !c.is_ascii());
+            other |= set.goes_beyond_ascii() || matches!(set, Set::One(c) if !c.is_ascii());
         }
         self.allowed &= mask;
         self.other_allowed &= other;
@@ -88,13 +100,28 @@ impl Blocks {
         match set {
             Set::One(c) => match bit(c) {
                 Some(b) => self.singles |= b,
-                None if !self.named.contains(&c) => self.named.push(c),
-                None => {}
+                None => {
+                    self.named.insert(c);
+                }
             },
             Set::In(mask) if mask.count_ones() == 1 => self.singles |= mask,
-            Set::In(mask) | Set::NotIn(mask) if mask == 0 || self.masks.contains(&mask) => {}
-            Set::In(mask) | Set::NotIn(mask) => self.masks.push(mask),
+            Set::In(mask) | Set::NotIn(mask) => self.split_mask(mask),
+            Set::Printable => self.split_mask(PRINTABLE),
         }
+    }
+
+    fn split_mask(&mut self, mask: u128) {
+        if mask != 0 && !self.masks.contains(&mask) {
+            self.masks.push(mask);
+        }
+    }
+
+    /// Stands for every non-ASCII character that no pattern names. No set but [`Set::Printable`] tells those apart,
+    /// and it has none of the control characters that come last here: one of them stands for the others only where a
+    /// pattern names all of Unicode.
+    fn other(&self) -> Option<char> {
+        let printable = ['é'].into_iter().chain('è'..='ÿ').chain('\u{a0}'..=char::MAX);
+        printable.chain('\u{80}'..='\u{9f}').find(|c| !self.named.contains(c))
     }
 
     /// One representative of each block, the most readable first, in an order that depends on nothing else.
@@ -114,11 +141,7 @@ impl Blocks {
         out.sort_by_key(|c| (rank(*c), *c));
         if self.other_allowed {
             out.extend(self.named.iter().copied());
-            if !self.named.contains(&OTHER) {
-                out.push(OTHER);
-            } else {
-                out.extend(('è'..'ÿ').find(|c| !self.named.contains(c)));
-            }
+            out.extend(self.other());
         }
         out
     }
@@ -174,6 +197,16 @@ mod tests {
         blocks.split(Set::One('ü'));
         assert_eq!(blocks.representatives(), ['ü', 'é']);
         blocks.split(Set::One('é'));
-        assert_eq!(blocks.representatives(), ['ü', 'é', 'è']);
+        assert_eq!(blocks.representatives(), ['é', 'ü', 'è']);
+        ('\u{a0}'..='\u{2000}').for_each(|c| blocks.split(Set::One(c)));
+        assert_eq!(blocks.representatives().last(), Some(&'\u{2001}'));
+    }
+
+    #[test]
+    fn control_characters_are_not_printable() {
+        for c in ('\0'..='\u{ff}').chain(['\u{2028}', char::MAX]) {
+            assert_eq!(Set::Printable.contains(c), !c.is_control());
+            assert!(!c.is_ascii() || Set::In(PRINTABLE).contains(c) == Set::Printable.contains(c));
+        }
     }
 }

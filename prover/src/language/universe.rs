@@ -180,16 +180,27 @@ static PATH: LazyLock<Nfa> = LazyLock::new(|| {
     enum At {
         Begin,
         Slash,
+        /// After `%2F`, which begins a piece as a slash does, though an empty one is no harm.
+        Piece,
         Dot,
         DotDot,
         Inside,
-        Percent,
-        /// After `%` and a digit: which second digits spell a byte that stays encoded, and whether the first was 2.
-        Digit(u16, bool),
+        /// After `%E0` or `%F0`: whether a `9` may not follow the next `%`, which an `8` may not.
+        Lead(bool),
+        /// After `%`: what came before it matters to what may follow.
+        Percent(Before),
+        /// After `%` and a digit: the digit, and whether a piece `.` or `..` would end here.
+        Digit(u8, bool),
         /// After `%25`, what may have been encoded twice.
         Percent25,
         /// After that and a digit: which second digits spell a byte that must not be.
         Twice(u16),
+    }
+    #[derive(Clone, Copy, PartialEq)]
+    enum Before {
+        Plain,
+        Dots,
+        Lead(bool),
     }
     const UPPER: [u8; 16] = *b"0123456789ABCDEF";
     const LOWER: [u8; 6] = *b"abcdef";
@@ -210,27 +221,41 @@ static PATH: LazyLock<Nfa> = LazyLock::new(|| {
         match (at, class) {
             (At::Begin, 0) => Some(At::Slash),
             (At::Begin, _) | (At::Slash | At::Dot | At::DotDot, 0) => None,
-            (At::Percent, _) => {
+            (At::Percent(before), _) => {
                 let first = upper?;
-                (encoded(first) != 0).then_some(At::Digit(encoded(first), first == 2))
+                let overlong = match before {
+                    Before::Lead(nine) => first == 8 || (first == 9 && *nine),
+                    _ => false,
+                };
+                let digit = At::Digit(u8::try_from(first).ok()?, *before == Before::Dots);
+                (encoded(first) != 0 && !overlong).then_some(digit)
             }
-            (At::Digit(mask, two), _) => {
+            (At::Digit(first, dots), _) => {
                 let low = upper?;
-                let next = if *two && low == 5 { At::Percent25 } else { At::Inside };
-                (mask & (1 << low) != 0).then_some(next)
+                let next = match (first, low) {
+                    (2, 5) => At::Percent25,
+                    (2, 15) if *dots => return None,
+                    (2, 15) => At::Piece,
+                    (14, 0) => At::Lead(true),
+                    (15, 0) => At::Lead(false),
+                    _ => At::Inside,
+                };
+                (encoded(usize::from(*first)) & (1 << low) != 0).then_some(next)
             }
             (At::Twice(mask), _) if digit.is_some_and(|low| mask & (1 << low) != 0) => None,
             (At::Percent25, _) if digit.is_some_and(|first| special(first) != 0) => {
                 digit.map(|d| At::Twice(special(d)))
             }
             (_, 0) => Some(At::Slash),
-            (_, 2) => Some(At::Percent),
-            (At::Slash, 1) => Some(At::Dot),
+            (At::Dot | At::DotDot, 2) => Some(At::Percent(Before::Dots)),
+            (At::Lead(nine), 2) => Some(At::Percent(Before::Lead(*nine))),
+            (_, 2) => Some(At::Percent(Before::Plain)),
+            (At::Slash | At::Piece, 1) => Some(At::Dot),
             (At::Dot, 1) => Some(At::DotDot),
             _ => Some(At::Inside),
         }
     };
-    let done = |at: &At| matches!(at, At::Slash | At::Inside | At::Percent25 | At::Twice(_));
+    let done = |at: &At| matches!(at, At::Slash | At::Piece | At::Lead(_) | At::Inside | At::Percent25 | At::Twice(_));
     Nfa::from_steps(At::Begin, &alphabet, step, done)
 });
 
@@ -249,12 +274,8 @@ static OTHER_METHOD: LazyLock<Nfa> = LazyLock::new(|| {
 });
 
 static QUERY: LazyLock<Nfa> = LazyLock::new(|| {
-    let printable = Set::NotIn(match Set::ascii(|b| b.is_ascii_control()) {
-        Set::In(mask) => mask,
-        _ => 0,
-    });
     let mut word = Builder::new();
-    word.many(printable);
+    word.many(Set::Printable);
     let (mut absent, mut repeated) = (Builder::new(), Builder::new());
     absent.one(Set::One('\u{0}'));
     repeated.one(Set::One('\u{1}'));
@@ -307,7 +328,8 @@ mod tests {
             assert_eq!(Universe::Host.nfa().matches(word), is_host(word), "{word:?}");
         }
         let paths = "/ /a /a/ // /a//b /. /.. /... /a/./b /.a /a. /..a /%20 /%2e /%2E /%41 /%2F /%5C /%C3%A9 /%c3 /% /%2 \
-                     /a;b /a%3Bb /a?b /%7F /%1F /%25 /a+b /é a /a/.";
+                     /a;b /a%3Bb /a%2F /a%2F/b /%2F.. /..%2F /.%2Fa /a%2F../b /a%2F..b /...%2F /%C0%AE /%F5 /%E0%80 \
+                     /%E0%9F /%E0%A0%80 /%E0a%80 /%F0%8F /%F0%90 /%E2%82%AC /%25%E0%80 /%E0/%80 /a?b /%7F /%1F /%25 /a+b /é a /a/.";
         for word in paths.split_whitespace().chain([""]) {
             assert_eq!(Universe::Path.nfa().matches(word), is_path(word), "{word:?}");
         }
@@ -342,7 +364,7 @@ mod tests {
         }
 
         #[test]
-        fn paths_are_exact(word in "/[a./%2Ee4CF3Bb*-]{0,7}|/(%25|%2|[2e5cEC.]|/){0,6}") {
+        fn paths_are_exact(word in "/[a./%2Ee4CF3Bb*-]{0,7}|/(%25|%2|[2e5cEC.]|/){0,6}|/(%2F|%E0|%F0|%8|%9|[0./a]){0,6}") {
             prop_assert_eq!(Universe::Path.nfa().matches(&word), is_path(&word), "{}", word);
         }
 

@@ -27,7 +27,7 @@ pub(super) fn condition(expr: &Expr, env: &Env) -> Result<Cond, Unsupported> {
                 if at > 0 && all == Cond::Const(false) {
                     break;
                 }
-                all = all.and(base.has(attr, env));
+                all = all.and(base.has(attr, env)?);
                 if at + 1 < attrs.len() && all != Cond::Const(false) {
                     base = base.attribute(attr, env)?;
                 }

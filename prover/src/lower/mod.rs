@@ -6,6 +6,7 @@
 //! overflow, is outside the fragment, and so are extension functions.
 
 mod cube;
+mod declared;
 mod expr;
 mod ints;
 mod policy;
@@ -13,7 +14,7 @@ mod term;
 
 pub(crate) use cube::{Con, Cube, Value, Var};
 pub(crate) use ints::Ints;
-pub(crate) use policy::{Env, environments, lower};
+pub(crate) use policy::{Env, NotLowered, environments, lower};
 
 /// What the exact engine does not model.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use super::Unsupported;
 use super::cube::{Cond, Cube, cubes};
 use super::expr::condition;
 use super::term::Term;
+use crate::solve::{Budget, Exhausted};
 
 /// One way in which the schema lets a request look: its action. Principal and resource have one type each.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,14 +70,35 @@ pub(crate) struct Lowered {
     pub(crate) by_env: Vec<(usize, Arc<[Cube]>)>,
 }
 
+/// Why a policy was not lowered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NotLowered {
+    /// It is outside the fragment.
+    Unsupported(Unsupported),
+    /// The budget ran out.
+    Exhausted(Exhausted),
+}
+
+impl From<Unsupported> for NotLowered {
+    fn from(what: Unsupported) -> NotLowered {
+        NotLowered::Unsupported(what)
+    }
+}
+
+impl From<Exhausted> for NotLowered {
+    fn from(what: Exhausted) -> NotLowered {
+        NotLowered::Exhausted(what)
+    }
+}
+
 /// More alternatives than this in one policy are not tried.
 const MOST_CUBES: usize = 4096;
 
 /// Lowers one policy for all `envs`.
-pub(crate) fn lower(policy: &Policy, envs: &[Env]) -> Result<Lowered, Unsupported> {
+pub(crate) fn lower(policy: &Policy, envs: &[Env], budget: &mut Budget) -> Result<Lowered, NotLowered> {
     let tree = policy.to_pst().map_err(|e| Unsupported(format!("syntax: {e}")))?;
     let pst::Policy::Static(tree) = &tree else {
-        return Err(Unsupported("a template-linked policy".to_owned()));
+        return Err(Unsupported("a template-linked policy".to_owned()).into());
     };
     let body = tree.body();
     let mut by_env: Vec<(usize, Arc<[Cube]>)> = Vec::new();
@@ -84,26 +106,32 @@ pub(crate) fn lower(policy: &Policy, envs: &[Env]) -> Result<Lowered, Unsupporte
         if !in_scope(&body.action, env) {
             continue;
         }
+        budget.work(1024)?;
         let mut all = principal(&body.principal, env)?.and(resource(&body.resource, env)?);
         for clause in body.clauses() {
             if all == Cond::Const(false) {
                 break;
             }
+            budget.work(1024)?;
             all = all.and(match clause {
                 Clause::When(expr) => condition(expr, env)?,
                 Clause::Unless(expr) => condition(expr, env)?.negate(),
             });
         }
         let Some(found) = cubes(all, MOST_CUBES) else {
-            return Err(Unsupported(format!("more than {MOST_CUBES} combinations of alternatives")));
+            return Err(Unsupported(format!("more than {MOST_CUBES} combinations of alternatives")).into());
         };
+        budget.work(found.len().saturating_mul(64))?;
         if found.is_empty() {
             continue;
         }
         // Most policies mean the same for every method: keep one copy.
         match by_env.iter().find(|(_, earlier)| **earlier == *found) {
             Some((_, earlier)) => by_env.push((at, Arc::clone(earlier))),
-            None => by_env.push((at, found.into())),
+            None => {
+                budget.cubes(found.len())?;
+                by_env.push((at, found.into()));
+            }
         }
     }
     Ok(Lowered { id: policy.id().to_string(), permit: body.effect == Effect::Permit, by_env })

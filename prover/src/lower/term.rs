@@ -4,6 +4,7 @@ use cedar_policy::pst::{BinaryOp, EntityUID, Expr, Literal, UnaryOp, Var as Ceda
 use smol_str::SmolStr;
 
 use super::cube::{Con, Cond, Var};
+use super::declared::{Owner, may_have};
 use super::ints::Ints;
 use super::{Env, Unsupported};
 use crate::language::{Elem, Form, Lang};
@@ -111,13 +112,31 @@ impl Term {
     }
 
     /// Whether the attribute is there.
-    pub(crate) fn has(&self, attr: &str, env: &Env) -> Cond {
+    pub(crate) fn has(&self, attr: &str, env: &Env) -> Result<Cond, Unsupported> {
         match self {
             Term::Segments(of) if position(attr).is_some() => {
                 let (_, n) = position(attr).unwrap_or_default();
-                Number::Count(of.clone()).at_least(i64::try_from(n).unwrap_or(i64::MAX).saturating_add(1))
+                Ok(Number::Count(of.clone()).at_least(i64::try_from(n).unwrap_or(i64::MAX).saturating_add(1)))
             }
-            other => Cond::Const(other.clone().attribute(attr, env).is_ok()),
+            other => match other.clone().attribute(attr, env) {
+                Ok(_) => Ok(Cond::Const(true)),
+                Err(unsupported) => match other.owner(env) {
+                    Some(owner) if !may_have(owner, attr) => Ok(Cond::Const(false)),
+                    _ => Err(unsupported),
+                },
+            },
+        }
+    }
+
+    /// Where the schema says which attributes there are.
+    fn owner<'a>(&self, env: &'a Env) -> Option<Owner<'a>> {
+        match self {
+            Term::Principal => Some(Owner::Entity("Process")),
+            Term::Resource => Some(Owner::Entity("Endpoint")),
+            Term::Query => Some(Owner::Entity("Query")),
+            Term::Segments(_) => Some(Owner::Common("Segments")),
+            Term::Context => Some(Owner::Context(&env.action)),
+            _ => None,
         }
     }
 

@@ -13,5 +13,5 @@ mod hash;
 mod search;
 mod words;
 
-pub(crate) use budget::{Budget, Exhausted};
+pub(crate) use budget::{Budget, Exhausted, MOST_CUBES};
 pub(crate) use search::{Point, find_uncovered};
