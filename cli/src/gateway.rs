@@ -8,7 +8,7 @@ use narrowgate_gateway::{Config, Gateway as Service};
 use owo_colors::OwoColorize as _;
 
 use crate::exit::{Ended, Failure};
-use crate::runtime::{block_on, log, stopped};
+use crate::runtime::{Stop, block_on, log};
 use crate::stack::{Mode, within_grace};
 use crate::{files, output};
 
@@ -58,6 +58,7 @@ impl Gateway {
         };
         block_on(async move {
             let service = Service::start(config).await.map_err(Failure::invalid)?;
+            let stop = Stop::listen()?;
             let said = output::line(format!(
                 "{} gateway {scheme}://{}\n  tokens   {dir}/admin.token, {dir}/reviewer.token",
                 "up:".green().bold(),
@@ -65,7 +66,7 @@ impl Gateway {
                 dir = self.data.display(),
             ));
             let ended = match said {
-                Ok(()) => stopped().await,
+                Ok(()) => Ok(stop.signalled().await),
                 Err(failure) => Err(failure),
             };
             within_grace(service.shutdown()).await;

@@ -55,6 +55,11 @@ pub(crate) fn remark(text: impl Display) {
     let _ = writeln!(anstream::stderr(), "{} {text}", "note:".cyan().bold());
 }
 
+/// A line or block on standard error for the person at the terminal, where standard output is for a script.
+pub(crate) fn aside(text: impl Display) {
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
+
 /// Text from elsewhere (an agent's rationale, a server's message), safe to show on a terminal: control characters
 /// could move the cursor over what a reviewer has just read, bidirectional ones could reorder it.
 pub(crate) fn plain(text: &str) -> String {

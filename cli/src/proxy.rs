@@ -11,7 +11,7 @@ use crate::args::Remote;
 use crate::client::segment;
 use crate::exit::{Ended, Failure};
 use crate::output;
-use crate::runtime::{block_on, log, stopped};
+use crate::runtime::{Stop, block_on, log};
 use crate::stack::within_grace;
 
 /// One sandbox's proxy alone; it takes its policy from a gateway
@@ -48,6 +48,7 @@ impl Proxy {
         config.audit_log = self.audit_log;
         block_on(async move {
             let service = Service::start(config).await.map_err(Failure::invalid)?;
+            let stop = Stop::listen()?;
             let said = output::line(format!(
                 "{} proxy http://{}, policy version {}\n  trust    {}",
                 "up:".green().bold(),
@@ -56,7 +57,7 @@ impl Proxy {
                 self.ca_dir.join("ca.pem").display(),
             ));
             let ended = match said {
-                Ok(()) => stopped().await,
+                Ok(()) => Ok(stop.signalled().await),
                 Err(failure) => Err(failure),
             };
             within_grace(service.shutdown()).await;

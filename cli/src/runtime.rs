@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::exit::{Ended, Exit, Failure};
@@ -23,14 +23,26 @@ pub(crate) fn log(fallback: &str) {
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true).try_init();
 }
 
-/// Waits for SIGTERM (a service manager: done) or SIGINT (a person: interrupted).
-pub(crate) async fn stopped() -> Ended {
-    let listen =
-        |kind| signal(kind).map_err(|error| Failure::undecided(format!("could not listen for signals: {error}")));
-    let mut term = listen(SignalKind::terminate())?;
-    let mut int = listen(SignalKind::interrupt())?;
-    Ok(tokio::select! {
-        _ = term.recv() => Exit::Done,
-        _ = int.recv() => Exit::Interrupted,
-    })
+/// The two signals that end a service, caught from here on. A service listens before it says that it is up: whoever
+/// reads that may stop it at once, and it must end in good order then.
+pub(crate) struct Stop {
+    term: Signal,
+    int: Signal,
+}
+
+impl Stop {
+    /// Starts to catch them.
+    pub(crate) fn listen() -> Result<Stop, Failure> {
+        let listen =
+            |kind| signal(kind).map_err(|error| Failure::undecided(format!("could not listen for signals: {error}")));
+        Ok(Stop { term: listen(SignalKind::terminate())?, int: listen(SignalKind::interrupt())? })
+    }
+
+    /// Waits for SIGTERM (a service manager: done) or SIGINT (a person: interrupted).
+    pub(crate) async fn signalled(mut self) -> Exit {
+        tokio::select! {
+            _ = self.term.recv() => Exit::Done,
+            _ = self.int.recv() => Exit::Interrupted,
+        }
+    }
 }

@@ -9,7 +9,7 @@ use owo_colors::OwoColorize as _;
 
 use crate::exit::{Ended, Failure};
 use crate::files::{self, Readers};
-use crate::runtime::{block_on, log, stopped};
+use crate::runtime::{Stop, block_on, log};
 use crate::stack::{Mode, Setup, Stack, exports, within_grace};
 use crate::{output, proxy};
 
@@ -78,8 +78,9 @@ impl Up {
         block_on(async move {
             let sandbox = setup.sandbox.clone();
             let stack = Stack::start(setup).await?;
+            let stop = Stop::listen()?;
             let ended = match announce(&stack, &sandbox) {
-                Ok(()) => stopped().await,
+                Ok(()) => Ok(stop.signalled().await),
                 Err(failure) => Err(failure),
             };
             within_grace(stack.shutdown()).await;

@@ -9,7 +9,7 @@ use std::{fmt, io};
 use narrowgate_core::policy::Policy;
 use narrowgate_core::wire::{CeilingView, KeyView};
 use narrowgate_prover::{Ceiling, CeilingError, Options};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
@@ -21,6 +21,7 @@ use crate::serve::{self, Server};
 use crate::service::Service;
 use crate::store::{Store, StoreError};
 use crate::token::{Role, Token};
+use crate::turns::{Behalf, Turns};
 
 /// Why a gateway does not start. Nothing is changed then, but for what the first start creates.
 #[derive(Debug, thiserror::Error)]
@@ -137,12 +138,12 @@ impl Gateway {
         }
         let service = Arc::new(Service {
             store,
-            judge: Arc::new(Judge { ceiling, options: Options::default() }),
+            judge: Judge { ceiling: Arc::new(ceiling), options: Options::default() },
             ceiling: ceiling_view,
             key,
             keys,
             mode: config.mode,
-            provers: Semaphore::new(available_parallelism().map_or(2, usize::from)),
+            turns: Turns::new(available_parallelism().map_or(2, usize::from)),
             changes: watch::Sender::new(0),
             closing: CancellationToken::new(),
         });
@@ -255,7 +256,7 @@ async fn prove_active(service: &Service) -> Result<(), StartError> {
     for sandbox in service.store.sandboxes().await? {
         let active = sandbox.active;
         let yaml = active.policy_yaml.clone();
-        let fit = match service.judged(move |judge| judge.policy(&yaml)).await.map_err(internal)? {
+        let fit = match service.judged(Behalf::People, move |judge| judge.policy(&yaml)).await.map_err(internal)? {
             Judgement::Fits(fit) => fit,
             Judgement::Refused(refused) => {
                 outside.push((sandbox.name, refused.reason_in_full()));

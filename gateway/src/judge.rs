@@ -1,6 +1,9 @@
 //! One judgement: the operation on the active policy, composed, compiled and proven against the ceiling. Pure but for
 //! time spent; it neither stores nor signs. What it proves is the text that would be published, read back.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::digest::Digest;
 use narrowgate_core::policy::{Policy, Role};
@@ -10,7 +13,7 @@ use serde_json::Value;
 
 /// The ceiling, ready to judge against.
 pub(crate) struct Judge {
-    pub(crate) ceiling: Ceiling,
+    pub(crate) ceiling: Arc<Ceiling>,
     pub(crate) options: Options,
 }
 
@@ -105,7 +108,23 @@ impl Refused {
     }
 }
 
+/// Whoever waits for a judgement holds this; once it is dropped, the judgement stops at the next look.
+#[derive(Default)]
+pub(crate) struct Waiting(Arc<AtomicBool>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 impl Judge {
+    /// The same, for as long as somebody waits.
+    pub(crate) fn while_awaited(&self, waiting: &Waiting) -> Judge {
+        let options = Options { cancel: Some(Arc::clone(&waiting.0)), ..self.options.clone() };
+        Judge { ceiling: Arc::clone(&self.ceiling), options }
+    }
+
     /// The operations, one after another, on the active policy.
     pub(crate) fn operations(&self, active_yaml: &str, operations: &[Operation]) -> Judgement {
         match self.compose(active_yaml, operations) {
@@ -199,4 +218,27 @@ fn undecided(code: Code, reason: &Reason) -> Refused {
 fn redundant() -> Box<Refused> {
     let message = "already allowed by the active policy, or forbidden by one of its deny rules, which no allow overrides; nothing would change";
     Refused::new(Code::Redundant, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: &str = "
+version: 1
+network_policies:
+  read:
+    endpoints: [{ host: api.example, port: 443, protocol: rest, access: read-only }]
+";
+
+    #[test]
+    fn a_judgement_that_nobody_waits_for_stops() {
+        let judge = Judge { ceiling: Arc::new(Ceiling::open()), options: Options::default() };
+        let waiting = Waiting::default();
+        let judge = judge.while_awaited(&waiting);
+        assert!(matches!(judge.policy(POLICY), Judgement::Fits(_)));
+        drop(waiting);
+        let Judgement::Refused(refused) = judge.policy(POLICY) else { unreachable!("it is cancelled") };
+        assert_eq!(refused.code, Code::Inconclusive, "{}", refused.message);
+    }
 }

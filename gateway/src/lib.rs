@@ -34,6 +34,7 @@ mod service;
 mod store;
 mod submit;
 mod token;
+mod turns;
 mod view;
 
 pub use config::{Config, Mode};

@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::judge::{Judgement, review_token};
 use crate::service::Service;
 use crate::store::{Activation, Decision, ProposalRow};
+use crate::turns::Behalf;
 use crate::view;
 
 /// How often an approval starts over because another came first. Each round another one got through.
@@ -30,13 +31,13 @@ pub(crate) const HINTS: [(&str, &str); 6] = [
 
 impl Service {
     /// A proposal as of now; with `wait`, once it is decided or the time is over.
-    pub(crate) async fn proposal(&self, id: &str, wait: Duration) -> Result<ProposalRow, Failure> {
+    pub(crate) async fn proposal(&self, id: &str, wait: Duration, behalf: Behalf<'_>) -> Result<ProposalRow, Failure> {
         let deadline = Instant::now() + wait;
         let mut changes = self.changes.subscribe();
         loop {
             changes.borrow_and_update();
             let row = self.store.proposal(id).await?.ok_or_else(|| Failure::no_proposal(id))?;
-            let row = self.current(row).await?;
+            let row = self.current(row, behalf).await?;
             if !row.is_pending() || !self.next_change(&mut changes, deadline).await {
                 return Ok(row);
             }
@@ -51,7 +52,7 @@ impl Service {
     ) -> Result<Vec<ProposalRow>, Failure> {
         let mut rows = Vec::new();
         for row in self.store.proposals(sandbox, status, LISTED).await? {
-            let row = self.current(row).await?;
+            let row = self.current(row, Behalf::People).await?;
             // Judged again, it may not be what was asked for any more.
             if status.is_none_or(|status| status == row.status) {
                 rows.push(row);
@@ -83,7 +84,7 @@ impl Service {
                 return Err(decided(&row));
             }
             let active = self.sandbox(&row.sandbox).await?.active;
-            let judgement = self.judge_again(&row, &active.policy_yaml).await?;
+            let judgement = self.judge_again(&row, &active.policy_yaml, Behalf::People).await?;
             let Judgement::Fits(fit) = &judgement else { return Err(self.stale(id).await?) };
             if review_token(&row.id, &row.sandbox, &row.operation, &active.policy_hash, fit) != approve.review_token {
                 return Err(self.stale(id).await?);
@@ -144,7 +145,7 @@ impl Service {
     }
 
     /// The row, judged anew where the policy in force or the ceiling is not what it was judged against.
-    async fn current(&self, row: ProposalRow) -> Result<ProposalRow, Failure> {
+    async fn current(&self, row: ProposalRow, behalf: Behalf<'_>) -> Result<ProposalRow, Failure> {
         if !row.is_pending() {
             return Ok(row);
         }
@@ -152,7 +153,7 @@ impl Service {
         if row.base_version() == active.version() && row.ceiling_digest == self.ceiling.digest.to_string() {
             return Ok(row);
         }
-        let judgement = self.judge_again(&row, &active.policy_yaml).await?;
+        let judgement = self.judge_again(&row, &active.policy_yaml, behalf).await?;
         let (judged, _) = self.recorded(&row.id, &row.sandbox, &row.operation, &active, &judgement);
         let ended = judged.review_token.is_none();
         self.store.refresh(&row.id, &judged, clock::now()).await?;
@@ -162,15 +163,20 @@ impl Service {
         self.store.proposal(&row.id).await?.ok_or_else(|| Failure::no_proposal(&row.id))
     }
 
-    async fn judge_again(&self, row: &ProposalRow, active_yaml: &str) -> Result<Judgement, Failure> {
+    async fn judge_again(
+        &self,
+        row: &ProposalRow,
+        active_yaml: &str,
+        behalf: Behalf<'_>,
+    ) -> Result<Judgement, Failure> {
         let (operation, active_yaml) = (stored_operation(row)?, active_yaml.to_owned());
-        self.judged(move |judge| judge.operations(&active_yaml, &[operation])).await
+        self.judged(behalf, move |judge| judge.operations(&active_yaml, &[operation])).await
     }
 
     /// 409 with the proposal as it stands now.
     async fn stale(&self, id: &str) -> Result<Failure, Failure> {
         let row = self.store.proposal(id).await?.ok_or_else(|| Failure::no_proposal(id))?;
-        let row = self.current(row).await?;
+        let row = self.current(row, Behalf::People).await?;
         let message =
             "the proposal, the policy or the ceiling is not what this review token was made for; look again".to_owned();
         Ok(Failure::Conflict { code: "stale_review_token", message, proposal: Some(Box::new(reviewer_view(&row)?)) })

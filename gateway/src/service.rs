@@ -1,31 +1,31 @@
 //! What the gateway does, whoever asks: over HTTP or in the same process.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use narrowgate_core::wire::{Bundle, CeilingView, KeyView};
 use narrowgate_prover::{Approval, Proven, SigningKey};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::config::Mode;
 use crate::failure::Failure;
-use crate::judge::{Judge, Judgement};
+use crate::judge::{Judge, Judgement, Waiting};
 use crate::store::{NewVersion, SandboxRow, Store};
 use crate::token::{Role, Token};
+use crate::turns::{Behalf, Turns};
 
 /// Everything that calls share.
 pub(crate) struct Service {
     pub(crate) store: Store,
-    pub(crate) judge: Arc<Judge>,
+    pub(crate) judge: Judge,
     pub(crate) ceiling: CeilingView,
     pub(crate) key: SigningKey,
     pub(crate) keys: Vec<KeyView>,
     pub(crate) mode: Mode,
-    /// Proofs at a time: they are pure computation, more than there are cores only makes each slower.
-    pub(crate) provers: Semaphore,
+    /// Proofs at a time.
+    pub(crate) turns: Turns,
     /// Counts changes to anything; whoever waits for one looks again. One counter for all sandboxes: a needless look
     /// is one indexed read, and there is no per-sandbox registry to keep right.
     pub(crate) changes: watch::Sender<u64>,
@@ -45,7 +45,7 @@ impl Service {
         if self.store.sandbox(name).await?.is_some() {
             return Err(taken(name));
         }
-        let judgement = self.judged(move |judge| judge.policy(&policy_yaml)).await?;
+        let judgement = self.judged(Behalf::People, move |judge| judge.policy(&policy_yaml)).await?;
         let fit = match judgement {
             Judgement::Fits(fit) => fit,
             Judgement::Refused(refused) => {
@@ -109,14 +109,21 @@ impl Service {
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// Runs a judgement where it does not hold up other calls.
+    /// Runs a judgement where it does not hold up other calls, for as long as the caller waits.
     pub(crate) async fn judged(
         &self,
+        behalf: Behalf<'_>,
         run: impl FnOnce(&Judge) -> Judgement + Send + 'static,
     ) -> Result<Judgement, Failure> {
-        let _permit = self.provers.acquire().await.map_err(|e| Failure::Internal(e.to_string()))?;
-        let judge = Arc::clone(&self.judge);
-        tokio::task::spawn_blocking(move || run(&judge))
+        let turn = self.turns.next(behalf).await.map_err(|e| Failure::Internal(e.to_string()))?;
+        let waiting = Waiting::default();
+        let judge = self.judge.while_awaited(&waiting);
+        let judgement = move || {
+            let judgement = run(&judge);
+            drop(turn);
+            judgement
+        };
+        tokio::task::spawn_blocking(judgement)
             .await
             .map_err(|e| Failure::Internal(format!("a judgement ended early: {e}")))
     }

@@ -14,6 +14,7 @@ use crate::judge::{Judgement, review_token};
 use crate::service::Service;
 use crate::store::{NewProposal, Refreshed, VersionRow};
 use crate::token::new_id;
+use crate::turns::Behalf;
 
 /// A sandbox whose agent keeps proposing must not fill the reviewer's inbox, or the disk.
 const MAX_PENDING: u64 = 100;
@@ -51,15 +52,22 @@ impl Submission {
     }
 }
 
+/// A submission as judged: what to answer, once what is kept of it is stored.
+pub(crate) struct Judged {
+    answer: SubmitAnswer,
+    rows: Vec<NewProposal>,
+}
+
 impl Service {
     /// Judges each operation on the active policy; what fits waits for a person, what does not is refused here.
-    pub(crate) async fn submit(&self, sandbox: &str, submission: Submission) -> Result<SubmitAnswer, Failure> {
+    /// Changes nothing, so that a caller who goes away leaves nothing to be judged on its behalf.
+    pub(crate) async fn judge_submission(&self, sandbox: &str, submission: Submission) -> Result<Judged, Failure> {
         let active = self.sandbox(sandbox).await?.active;
         let mut answer = SubmitAnswer { accepted_chunk_ids: Vec::new(), rejection_reasons: Vec::new() };
         if self.mode == Mode::Locked {
             answer.rejection_reasons =
                 vec!["locked: the policy cannot be changed at this time".to_owned(); submission.operations.len()];
-            return Ok(answer);
+            return Ok(Judged { answer, rows: Vec::new() });
         }
         let mut room = MAX_PENDING.saturating_sub(self.store.pending(sandbox).await?);
         let mut rows = Vec::new();
@@ -83,18 +91,25 @@ impl Service {
                 rows.push(row(id, &submission.body, wire, subject(operation, &active)?, judged)?);
             }
         }
-        if !self.store.submit(sandbox, &rows).await? {
+        Ok(Judged { answer, rows })
+    }
+
+    /// Stores what is kept of a submission, and announces it.
+    pub(crate) async fn submit(&self, sandbox: &str, judged: Judged) -> Result<SubmitAnswer, Failure> {
+        if !self.store.submit(sandbox, &judged.rows).await? {
             return Err(Failure::no_sandbox(sandbox));
         }
         self.changed();
-        Ok(answer)
+        Ok(judged.answer)
     }
 
     /// The same judgement of all operations together, without storing anything.
     pub(crate) async fn check(&self, sandbox: &str, submission: Submission) -> Result<CheckAnswer, Failure> {
         let active = self.sandbox(sandbox).await?.active;
         let operations = submission.operations;
-        let judgement = self.judged(move |judge| judge.operations(&active.policy_yaml, &operations)).await?;
+        let judgement = self
+            .judged(Behalf::Sandbox(sandbox), move |judge| judge.operations(&active.policy_yaml, &operations))
+            .await?;
         let (verdict, counterexample, reason) = match judgement {
             Judgement::Fits(_) => ("within", None, None),
             Judgement::Refused(refused) => {
@@ -105,7 +120,7 @@ impl Service {
     }
 
     /// One operation's wire form and judgement, and whether it is worth a row.
-    pub(crate) async fn judge_operation(
+    async fn judge_operation(
         &self,
         id: &str,
         sandbox: &str,
@@ -115,7 +130,8 @@ impl Service {
         let wire = serde_json::to_string(operation)
             .map_err(|e| Failure::Internal(format!("an operation does not serialise: {e}")))?;
         let (yaml, operations) = (active.policy_yaml.clone(), [operation.clone()]);
-        let judgement = self.judged(move |judge| judge.operations(&yaml, &operations)).await?;
+        let judgement =
+            self.judged(Behalf::Sandbox(sandbox), move |judge| judge.operations(&yaml, &operations)).await?;
         let (judged, kept) = self.recorded(id, sandbox, &wire, active, &judgement);
         Ok((wire, judged, kept))
     }

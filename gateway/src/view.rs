@@ -1,7 +1,9 @@
 //! Rows as callers see them. What a sandbox may not know is left out here, in one place.
 
+use narrowgate_core::policy::{self, Policy};
 use narrowgate_core::wire::{History, ProposalStatus, ProposalView, SandboxView, VersionView};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::clock::rfc3339;
 use crate::failure::Failure;
@@ -18,6 +20,7 @@ pub(crate) fn proposal(row: &ProposalRow, role: Role, timed_out: bool) -> Result
     if row.verdict == "exceeds" && hints.is_empty() {
         hints.push("outside_org_ceiling".to_owned());
     }
+    let operation: Value = read(row, "operation", &row.operation)?;
     Ok(ProposalView {
         chunk_id: row.id.clone(),
         sandbox: row.sandbox.clone(),
@@ -27,7 +30,8 @@ pub(crate) fn proposal(row: &ProposalRow, role: Role, timed_out: bool) -> Result
         intent_summary: row.intent_summary.clone(),
         denial_ids: read(row, "denial ids", &row.denial_ids)?,
         evidence: read(row, "evidence", &row.evidence)?,
-        operation: read(row, "operation", &row.operation)?,
+        removed: removed(row, &operation)?,
+        operation,
         report,
         validation_result: row.verdict.clone(),
         rejection_reason: row.rejection_reason.clone(),
@@ -40,6 +44,19 @@ pub(crate) fn proposal(row: &ProposalRow, role: Role, timed_out: bool) -> Result
         review_token: row.review_token.clone().filter(|_| reviewer),
         timed_out,
     })
+}
+
+/// The entry that a `removeRule` takes away; `None` where the policy it was judged on has none of that name.
+fn removed(row: &ProposalRow, operation: &Value) -> Result<Option<Value>, Failure> {
+    let (Some(yaml), Some(name)) =
+        (&row.base_policy, operation.pointer("/removeRule/ruleName").and_then(Value::as_str))
+    else {
+        return Ok(None);
+    };
+    let policy = Policy::parse(yaml, "the policy", policy::Role::Policy).map_err(|e| {
+        Failure::Internal(format!("version {} of {:?} does not read back: {e}", row.base_version(), row.sandbox))
+    })?;
+    Ok(policy.entries.get(name).map(policy::Entry::to_json))
 }
 
 /// A sandbox and its active version.

@@ -163,6 +163,23 @@ async fn an_approval_cut_off_is_whole_or_absent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_removal_shows_the_entry_that_goes() {
+    let system = System::start().await;
+    let token = system.sandbox("dev").await;
+    let added = system.submit("dev", &token, put("docs", "/repos/acme/docs/**")).await.unwrap();
+    assert!(system.get(&format!("/v1/proposals/{added}")).await["removed"].is_null());
+    assert_eq!(system.approve(&added, &system.review_token(&added).await).await.0, 200);
+    let id = system.submit("dev", &token, json!({"removeRule": {"ruleName": "docs"}})).await.unwrap();
+    let path = format!("/v1/proposals/{id}");
+    let expected = json!("/repos/acme/docs/**");
+    let view = system.get(&path).await;
+    assert_eq!(view["removed"]["endpoints"][0]["rules"][0]["allow"]["path"], expected, "{view}");
+    assert_eq!(system.approve(&id, &view["review_token"]).await.0, 200);
+    // It is in force, and the entry is gone: the view still says what went.
+    assert_eq!(system.get(&path).await["removed"]["endpoints"][0]["rules"][0]["allow"]["path"], expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn locked_means_locked() {
     let system = System::start().await;
     let token = system.sandbox("dev").await;

@@ -21,7 +21,7 @@ use tempfile::TempDir;
 
 use crate::exit::{Ended, Exit, Failure};
 use crate::output::Format;
-use crate::runtime::{block_on, log, stopped};
+use crate::runtime::{Stop, block_on, log};
 use crate::stack::{Mode, Setup, Stack, within_grace};
 
 use play::{Play, Stopped};
@@ -49,10 +49,11 @@ impl Demo {
         log("off");
         block_on(async move {
             let mut story = Story::new(self.format);
+            let stop = Stop::listen()?;
             let folder = Folder::new(self.keep)?;
             let played = tokio::select! {
                 played = perform(&mut story, folder.path()) => played,
-                ended = stopped() => return ended.map(|_| Exit::Interrupted),
+                _ = stop.signalled() => return Ok(Exit::Interrupted),
             };
             let kept = folder.kept();
             match played {

@@ -1,5 +1,7 @@
 //! `narrowgate rule approve NAME --chunk-id ID`.
 
+use std::io::IsTerminal as _;
+
 use clap::Args;
 use narrowgate_core::wire::{self, ApiError, ProposalStatus, ProposalView};
 use narrowgate_proxy::{ClientError, GatewayClient};
@@ -22,6 +24,9 @@ pub(crate) struct Approve {
     /// The review token of the proposal as you saw it (`rule show --format json`): approve that and nothing newer
     #[arg(long, value_name = "TOKEN")]
     review_token: Option<String>,
+    /// Do not ask; without a terminal nothing is asked
+    #[arg(long)]
+    yes: bool,
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
@@ -42,6 +47,19 @@ impl Approve {
             let shown = get::fetch(&client, &self.name, &self.chunk_id).await?;
             if self.format == Format::Text {
                 output::line(text::proposal(&shown))?;
+            }
+            let asks = !self.yes && std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+            if asks && shown.status == ProposalStatus::Pending {
+                if self.format == Format::Json {
+                    // JSON is for scripts; whoever sits at a terminal reads this before the question.
+                    output::aside(text::proposal(&shown));
+                }
+                output::aside("\napprove exactly this? [y/N]");
+                let mut answer = String::new();
+                std::io::stdin().read_line(&mut answer).map_err(Failure::undecided)?;
+                if !is_yes(&answer) {
+                    return Err(Failure::refused(format!("nothing was approved: {} stays pending", self.chunk_id)));
+                }
             }
             match approve(&client, &shown, self.review_token).await? {
                 Approval::Done(now) => {
@@ -96,9 +114,28 @@ pub(crate) async fn approve(
     }
 }
 
+/// Anything but a clear yes is a no.
+fn is_yes(answer: &str) -> bool {
+    matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+}
+
 fn version(now: &ProposalView) -> String {
     match now.activated_version {
         Some(version) => format!("version {version} of {}", now.sandbox),
         None => format!("a new version of {}", now.sandbox),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_yes;
+
+    #[test]
+    fn only_a_clear_yes_approves() {
+        for (answer, expected) in
+            [("y\n", true), (" YES \n", true), ("", false), ("\n", false), ("n\n", false), ("yy", false)]
+        {
+            assert_eq!(is_yes(answer), expected, "{answer:?}");
+        }
     }
 }

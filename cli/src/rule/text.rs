@@ -23,7 +23,9 @@ pub(crate) fn proposal(view: &ProposalView) -> String {
         let ids: Vec<String> = view.denial_ids.iter().map(|id| plain(id)).collect();
         field(&mut out, "denials", &ids.join(", "));
     }
-    for (at, line) in operation(&view.operation).iter().enumerate() {
+    let mut lines = operation(&view.operation);
+    lines.extend(view.removed.iter().flat_map(removed));
+    for (at, line) in lines.iter().enumerate() {
         field(&mut out, if at == 0 { "change" } else { "" }, line);
     }
     verdict(view, &mut out, field);
@@ -51,42 +53,73 @@ pub(crate) fn proposal(view: &ProposalView) -> String {
 pub(crate) fn operation(operation: &Value) -> Vec<String> {
     if let Some(add) = operation.get("addRule") {
         let rule = add.get("rule").unwrap_or(&Value::Null);
-        let mut lines = vec![format!("add {} for {}", name(add), binaries(rule))];
+        let named = rule.get("name").filter(|named| Some(*named) != add.get("ruleName"));
+        let named = named.map(|named| format!(" name={}", scalar(named))).unwrap_or_default();
+        let others = format!("{named}{}{}", others(rule, &ENTRY), others(add, &["ruleName", "rule"]));
+        let mut lines = vec![format!("add {} for {}{others}", name(add), binaries(rule))];
         lines.extend(items(rule, "endpoints").flat_map(tags));
         return lines;
     }
     if let Some(remove) = operation.get("removeRule") {
-        return vec![format!("remove {}", name(remove))];
+        return vec![format!("remove {}{}", name(remove), others(remove, &["ruleName"]))];
     }
     if let Some(add) = operation.get("addAllowRules") {
         let place = authority(add);
-        let mut lines = vec![format!("add to {}", name(add))];
+        let others = others(add, &["ruleName", "host", "port", "ports", "rules"]);
+        let mut lines = vec![format!("add to {}{others}", name(add))];
         lines.extend(items(add, "rules").map(|rule| format!("{place} [L7 rest, {}]", allow(rule))));
         return lines;
     }
     vec![plain(&operation.to_string())]
 }
 
+/// What goes with a rule: a name says nothing of what it holds, and least that it forbids something.
+fn removed(entry: &Value) -> Vec<String> {
+    let mut lines = vec![format!("which is for {}{}", binaries(entry), others(entry, &ENTRY))];
+    lines.extend(items(entry, "endpoints").flat_map(tags).map(|line| format!("- {line}")));
+    let denies = items(entry, "endpoints").flat_map(|endpoint| items(endpoint, "deny_rules")).count();
+    if denies > 0 {
+        let (rules, forbid) = if denies == 1 { ("deny rule", "it forbids") } else { ("deny rules", "they forbid") };
+        let warning = format!("{denies} {rules} would be lost: other rules may then allow what {forbid}");
+        lines.push(warning.red().to_string());
+    }
+    lines
+}
+
+/// An entry's members that have a place of their own in the text.
+const ENTRY: [&str; 3] = ["name", "binaries", "endpoints"];
+
 fn tags(endpoint: &Value) -> Vec<String> {
     let place = authority(endpoint);
-    let Some(protocol) = endpoint.get("protocol").and_then(Value::as_str) else {
-        return vec![format!("{place} [L4]{}", expiry(endpoint))];
+    let others = |shown: &[&str]| format!("{}{}", expiry(endpoint), others(endpoint, shown));
+    let Some(protocol) = endpoint.get("protocol").filter(|protocol| !protocol.is_null()) else {
+        return vec![format!("{place} [L4]{}", others(&["host", "port", "ports", "expires_at"]))];
     };
-    let protocol = plain(protocol);
+    let protocol = scalar(protocol);
     let mut tags = Vec::new();
-    if let Some(access) = endpoint.get("access").and_then(Value::as_str) {
-        tags.push(format!("access={}", plain(access)));
+    if let Some(access) = endpoint.get("access") {
+        tags.push(format!("access={}", scalar(access)));
     }
     tags.extend(items(endpoint, "rules").map(allow));
     tags.extend(items(endpoint, "deny_rules").map(|rule| format!("deny {}", request(rule))));
     if tags.is_empty() {
         tags.push("allows nothing".to_owned());
     }
-    tags.into_iter().map(|tag| format!("{place} [L7 {protocol}, {tag}]{}", expiry(endpoint))).collect()
+    let others = others(&["host", "port", "ports", "expires_at", "protocol", "access", "rules", "deny_rules"]);
+    tags.into_iter().map(|tag| format!("{place} [L7 {protocol}, {tag}]{others}")).collect()
+}
+
+/// Every member but those that are shown otherwise: a reviewer must see what this version does not know.
+fn others(value: &Value, shown: &[&str]) -> String {
+    let members = value.as_object().into_iter().flatten().filter(|(key, _)| !shown.contains(&key.as_str()));
+    members.map(|(key, value)| format!(" {}={}", plain(key), scalar(value))).collect()
 }
 
 fn allow(rule: &Value) -> String {
-    format!("allow {}", request(rule.get("allow").unwrap_or(rule)))
+    match rule.get("allow") {
+        Some(allowed) => format!("allow {}{}", request(allowed), others(rule, &["allow"])),
+        None => format!("allow {}", request(rule)),
+    }
 }
 
 /// `PUT /path`, then whatever else the rule says: a reviewer must see members that this version does not know.
@@ -100,7 +133,7 @@ fn request(rule: &Value) -> String {
     for (key, value) in rule.as_object().into_iter().flatten() {
         match (key.as_str(), value) {
             ("action", Value::String(_)) => {}
-            ("method" | "path", _) if action.is_none() => {}
+            ("method" | "path", Value::String(_)) if action.is_none() => {}
             ("query" | "where", Value::Object(keys)) => {
                 let mark = if key == "query" { "?" } else { "" };
                 for (key, value) in keys {
@@ -157,8 +190,12 @@ fn name(operation: &Value) -> String {
 }
 
 fn binaries(rule: &Value) -> String {
-    let paths: Vec<String> =
-        items(rule, "binaries").map(|binary| scalar(binary.get("path").unwrap_or(binary))).collect();
+    let paths: Vec<String> = items(rule, "binaries")
+        .map(|binary| match binary.get("path") {
+            Some(path) => format!("{}{}", scalar(path), others(binary, &["path"])),
+            None => scalar(binary),
+        })
+        .collect();
     if paths.is_empty() { "any binary".to_owned() } else { paths.join(", ") }
 }
 
@@ -173,8 +210,13 @@ fn expiry(endpoint: &Value) -> String {
     endpoint.get("expires_at").map(|at| format!(" until {}", scalar(at))).unwrap_or_default()
 }
 
+/// A list's elements; what stands in a list's place and is none is shown as the only one.
 fn items<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
-    value.get(key).and_then(Value::as_array).into_iter().flatten()
+    let (list, other) = match value.get(key) {
+        Some(Value::Array(list)) => (list.as_slice(), None),
+        other => (&[][..], other.filter(|other| !other.is_null())),
+    };
+    list.iter().chain(other)
 }
 
 fn scalar(value: &Value) -> String {
@@ -276,9 +318,37 @@ mod tests {
                 json!({ "host": "::1", "port": 1, "expires_at": "2026-12-01T00:00:00Z" }),
                 "[::1]:1 [L4] until 2026-12-01T00:00:00Z",
             ),
+            (
+                json!({ "host": "api.example", "port": 443, "protocol": "rest", "access": "full", "allow_encoded_slash": true, "path_params": "strip", "expires_at": "2026-12-01T00:00:00Z", "zone": { "a": 1 } }),
+                "api.example:443 [L7 rest, access=full] until 2026-12-01T00:00:00Z allow_encoded_slash=true path_params=strip zone={\"a\":1}",
+            ),
+            (json!({ "host": "api.example", "port": 443, "review": "auto" }), "api.example:443 [L4] review=auto"),
+            (
+                json!({ "host": "api.example", "port": 443, "protocol": "rest", "rules": [{ "allow": { "method": "GET", "path": "/a", "query": { "q": { "any": ["x", "y"] } } }, "beside": true }] }),
+                "api.example:443 [L7 rest, allow GET /a ?q={\"any\":[\"x\",\"y\"]} beside=true]",
+            ),
         ];
         for (endpoint, expected) in cases {
             assert_eq!(tags(&endpoint), [expected]);
+        }
+    }
+
+    #[test]
+    fn a_removal_shows_what_goes() {
+        let mut view = view();
+        view.operation = json!({ "removeRule": { "ruleName": "guard" } });
+        view.removed = Some(json!({ "name": "guard", "binaries": [{ "path": "/usr/bin/curl" }],
+            "endpoints": [{ "host": "api.example", "port": 443, "protocol": "rest", "access": "read-only",
+                "deny_rules": [{ "method": "GET", "path": "/secrets/**" }] }] }));
+        let text = shown(&view);
+        for line in [
+            "change          remove guard\n",
+            "which is for /usr/bin/curl\n",
+            "- api.example:443 [L7 rest, access=read-only]\n",
+            "- api.example:443 [L7 rest, deny GET /secrets/**]\n",
+            "1 deny rule would be lost: other rules may then allow what it forbids\n",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
         }
     }
 

@@ -15,6 +15,7 @@ use crate::service::Service;
 use crate::store::Caller;
 use crate::submit::Submission;
 use crate::token::Role;
+use crate::turns::Behalf;
 use crate::view;
 
 /// The proxy takes 64 KiB from the agent and adds its records of the denials.
@@ -29,8 +30,9 @@ pub(super) async fn submit(
     body: Body,
 ) -> Result<(StatusCode, Json<SubmitAnswer>), Failure> {
     let submission = submission(&caller, &name, body).await?;
+    let judged = service.judge_submission(&name, submission).await?;
     let answer = to_the_end(async move {
-        let answer = service.submit(&name, submission).await?;
+        let answer = service.submit(&name, judged).await?;
         let (accepted, refused) = (answer.accepted_chunk_ids.len(), answer.rejection_reasons.len());
         tracing::info!(sandbox = name, accepted, refused, "proposal judged");
         Ok(answer)
@@ -95,11 +97,11 @@ pub(super) async fn show(
     caller.needs(&[Role::Sandbox, Role::Reviewer])?;
     let ShowQuery { wait } = extract::query(&uri)?;
     // Before any waiting: how long an answer takes must not tell whether somebody else's proposal exists.
-    let row = service.proposal(&id, extract::wait(None)).await?;
+    let row = service.proposal(&id, extract::wait(None), Behalf::of(&caller)).await?;
     if !caller.may_see(&row.sandbox) {
         return Err(Failure::no_proposal(&id));
     }
-    let row = service.proposal(&id, extract::wait(wait)).await?;
+    let row = service.proposal(&id, extract::wait(wait), Behalf::of(&caller)).await?;
     Ok(Json(view::proposal(&row, caller.role, wait.is_some() && row.is_pending())?))
 }
 

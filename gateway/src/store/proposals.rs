@@ -18,6 +18,8 @@ pub(crate) struct ProposalRow {
     pub(crate) denial_ids: String,
     pub(crate) evidence: String,
     pub(crate) operation: String,
+    /// With `removeRule`: the policy that it was judged on.
+    pub(crate) base_policy: Option<String>,
     base_version: i64,
     pub(crate) ceiling_digest: String,
     pub(crate) verdict: String,
@@ -95,7 +97,8 @@ const KEPT_REFUSALS: u32 = 500;
 
 const PROPOSAL: &str = "SELECT p.id, s.name AS sandbox, p.status, p.source, p.binary, p.intent_summary, p.denial_ids, p.evidence, p.operation,
     p.base_version, p.ceiling_digest, p.verdict, p.report, p.review_token, p.created_at, p.decided_at, p.decided_by, p.rejection_reason,
-    p.hints, p.activated_version FROM proposals p JOIN sandboxes s ON s.id = p.sandbox ";
+    p.hints, p.activated_version, CASE WHEN json_type(p.operation, '$.removeRule') IS NOT NULL THEN
+        (SELECT v.policy_yaml FROM versions v WHERE v.sandbox = p.sandbox AND v.version = p.base_version) END AS base_policy FROM proposals p JOIN sandboxes s ON s.id = p.sandbox ";
 
 impl Store {
     /// Stores the operations of one submission, and supersedes the pending ones about the same subjects. `false`
