@@ -1,9 +1,10 @@
 //! The policy in force, swapped as a whole.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use narrowgate_core::decide::Snapshot;
+use narrowgate_core::digest::Digest;
 use tokio::sync::watch;
 
 /// A policy that may be enforced: its certificate was checked.
@@ -21,6 +22,8 @@ pub(crate) struct Enforced {
 pub(crate) struct Active {
     current: ArcSwapOption<Enforced>,
     version: watch::Sender<u64>,
+    /// Survives [`clear`](Active::clear): what comes next must be no older.
+    last: Mutex<Option<(u64, Digest)>>,
 }
 
 impl Active {
@@ -29,15 +32,30 @@ impl Active {
         self.current.load_full().filter(|enforced| enforced.expires.is_none_or(|at| now < at))
     }
 
-    /// The version that was loaded last; 0 for none.
+    /// The version in force; 0 for none.
     pub(crate) fn version(&self) -> u64 {
         *self.version.borrow()
+    }
+
+    /// The version that was loaded last, in force or not, and the digest of its policy.
+    pub(crate) fn last(&self) -> Option<(u64, Digest)> {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts `enforced` in force, for the next request of every open connection.
     pub(crate) fn store(&self, enforced: Enforced) {
         let version = enforced.snapshot.version();
-        let old = self.current.swap(Some(Arc::new(enforced)));
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((version, enforced.snapshot.digest()));
+        self.swap(Some(Arc::new(enforced)), version);
+    }
+
+    /// Puts nothing in force: every request is denied, and what is open ends.
+    pub(crate) fn clear(&self) {
+        self.swap(None, 0);
+    }
+
+    fn swap(&self, new: Option<Arc<Enforced>>, version: u64) {
+        let old = self.current.swap(new);
         // After the swap: who subscribes in between is told of what it has already read, which is harmless.
         self.version.send_replace(version);
         // A policy set is a large tree. Requests that still hold it must not be the ones to take it apart.

@@ -135,6 +135,8 @@ pub enum Change {
     RolledBack,
     /// A version did not come into force: its certificate does not hold.
     Refused,
+    /// The gateway no longer gives a policy: none is in force.
+    Revoked,
 }
 
 /// How bad something is.

@@ -42,11 +42,11 @@ pub enum BundleError {
         here: String,
     },
     /// Older than what is in force, or the same number with other contents.
-    #[error("version {offered} is no successor of version {current}, which is in force")]
+    #[error("version {offered} is no successor of version {current}, which was in force last")]
     NotNewer {
         /// In the bundle.
         offered: u64,
-        /// In force here.
+        /// The last one in force here.
         current: u64,
     },
     /// The certificate is about another version or sandbox than the bundle says.
@@ -106,12 +106,12 @@ pub(crate) fn open(bundle: &Bundle, keys: &[VerifyingKey], sandbox: &str, now: i
 }
 
 /// INVARIANT: versions only grow, across restarts too (the last one is cached).
-pub(crate) fn succeeds(bundle: &Bundle, current: Option<&Enforced>) -> Result<(), BundleError> {
-    let Some(current) = current.map(|enforced| &enforced.snapshot) else { return Ok(()) };
-    let same = bundle.version == current.version() && bundle.policy_hash == current.digest();
-    match same || bundle.version > current.version() {
+pub(crate) fn succeeds(bundle: &Bundle, last: Option<(u64, Digest)>) -> Result<(), BundleError> {
+    let Some((version, digest)) = last else { return Ok(()) };
+    let same = bundle.version == version && bundle.policy_hash == digest;
+    match same || bundle.version > version {
         true => Ok(()),
-        false => Err(BundleError::NotNewer { offered: bundle.version, current: current.version() }),
+        false => Err(BundleError::NotNewer { offered: bundle.version, current: version }),
     }
 }
 
@@ -151,8 +151,7 @@ impl Loader {
 
     /// Puts `bundle` in force, if it may be: for the next request of every connection.
     pub(crate) async fn adopt(&self, bundle: Bundle) -> Result<(), BundleError> {
-        let current = self.shared.active.load(i64::MIN);
-        succeeds(&bundle, current.as_deref())?;
+        succeeds(&bundle, self.shared.active.last())?;
         let (keys, sandbox) = (self.keys.clone(), self.shared.sandbox.clone());
         // Compiling takes milliseconds to seconds; requests go on meanwhile.
         let opened = tokio::task::spawn_blocking(move || open(&bundle, &keys, &sandbox, now()).map(|o| (o, bundle)));
@@ -176,7 +175,11 @@ impl Loader {
         let mut refused: Option<(u64, String)> = None;
         loop {
             let asked = Instant::now();
-            let after = self.shared.active.version();
+            let after = match self.shared.active.version() {
+                // The gateway took it back, and may give the same one again.
+                0 => self.shared.active.last().map_or(0, |(last, _)| last.saturating_sub(1)),
+                version => version,
+            };
             let polled = tokio::select! {
                 polled = self.fetch(after, POLL) => polled,
                 () = self.shared.stop.cancelled() => return,
@@ -201,8 +204,12 @@ impl Loader {
                         backoff(&mut failures)
                     }
                 },
+                Err(e) if is_revocation(&e) => {
+                    self.revoke(&e);
+                    backoff(&mut failures)
+                }
                 Err(e) => {
-                    tracing::warn!("{e}; version {after} stays in force");
+                    tracing::warn!("{e}; version {} stays in force", self.shared.active.version());
                     backoff(&mut failures)
                 }
             };
@@ -211,6 +218,32 @@ impl Loader {
                 () = self.shared.stop.cancelled() => return,
             }
         }
+    }
+
+    /// The gateway gives this sandbox no policy any more: nothing is enforced from now on, and nothing is left that a
+    /// later start could take up again.
+    pub(crate) fn revoke(&self, why: &ClientError) {
+        match fs::remove_file(&self.cache) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => tracing::error!("{}: {e}", self.cache.display()),
+            _ => {}
+        }
+        if self.shared.active.version() == 0 {
+            return;
+        }
+        let last = self.shared.active.last();
+        self.shared.active.clear();
+        tracing::error!("{why}; no policy is in force any more, and everything is denied");
+        // Not written: reported there. What was taken back stays so.
+        let _ = self.shared.audit(
+            &id("c_"),
+            What::Config {
+                change: Change::Revoked,
+                version: last.map(|(version, _)| version),
+                hash: last.map(|(_, digest)| digest),
+                subject: None,
+                detail: format!("{why}; no policy is in force"),
+            },
+        );
     }
 
     /// Says that a bundle is not enforced, and what stays.
@@ -224,6 +257,11 @@ impl Loader {
         // Not written: reported there. What was proven is enforced all the same, and each request needs a line of its own.
         let _ = self.shared.audit(&id("c_"), What::Config { change, version, hash, subject: None, detail });
     }
+}
+
+/// Whether the gateway itself said that this proxy has no policy: the token is no longer good, or the sandbox is gone.
+pub(crate) fn is_revocation(error: &ClientError) -> bool {
+    matches!(error.status(), Some(401 | 403 | 404))
 }
 
 fn backoff(failures: &mut usize) -> Duration {

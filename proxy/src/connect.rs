@@ -20,7 +20,7 @@ use crate::grant::Watch;
 use crate::policy_local;
 use crate::respond::{Attempt, Denied, bad_gateway, error};
 use crate::server;
-use crate::shared::{Peer, Shared, now};
+use crate::shared::{Peer, Shared, Who, now};
 use crate::{tls, tunnel};
 
 /// A client that was told to go on and says nothing is not waited for longer.
@@ -29,9 +29,14 @@ const FIRST_BYTE: Duration = Duration::from_secs(30);
 const TLS_HANDSHAKE: u8 = 0x16;
 
 /// Answers a `CONNECT`. Until the answer is 200, no byte of the tunnel was read and nothing was dialled but with a permit.
-pub(crate) async fn connect(shared: &Arc<Shared>, peer: &Arc<Peer>, mut request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn connect(
+    shared: &Arc<Shared>,
+    peer: &Arc<Peer>,
+    who: &Who,
+    mut request: Request<Incoming>,
+) -> Response<Body> {
     let upgrade = hyper::upgrade::on(&mut request);
-    let mut response = answer(shared, peer, &request, upgrade).await;
+    let mut response = answer(shared, peer, who, &request, upgrade).await;
     if !response.status().is_success() {
         // What a client sends after a CONNECT belongs to the tunnel, so that a connection without one has no use.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -42,13 +47,14 @@ pub(crate) async fn connect(shared: &Arc<Shared>, peer: &Arc<Peer>, mut request:
 async fn answer(
     shared: &Arc<Shared>,
     peer: &Arc<Peer>,
+    who: &Who,
     request: &Request<Incoming>,
     upgrade: OnUpgrade,
 ) -> Response<Body> {
     let watch = Watch::new(shared);
     let now = now();
     let enforced = shared.active.load(now);
-    let deny = |attempt: &Attempt, denied| shared.deny(peer, attempt, denied, enforced.as_deref());
+    let deny = |attempt: &Attempt, denied| shared.deny(who, attempt, denied, enforced.as_deref());
     let to = match destination(request) {
         Ok(to) => to,
         Err(why) => return deny(&Attempt::nowhere(request.method()), Denied::malformed(&why)),
@@ -58,7 +64,7 @@ async fn answer(
         let message = "policy.local speaks plain HTTP: GET http://policy.local/v1/skill through the proxy";
         return error(StatusCode::BAD_REQUEST, "policy_local_is_plain_http", message, json!({}));
     }
-    if let Some(why) = &peer.refusal {
+    if let Some(why) = &who.refusal {
         return deny(&attempt, Denied::ambiguous(why));
     }
     if let Some(blocked) = shared.dialer.always_blocked(&to.host, to.port) {
@@ -67,9 +73,9 @@ async fn answer(
     let Some(policy) = enforced.as_deref() else {
         return deny(&attempt, Denied::new(Reason::PolicyUnavailable));
     };
-    match policy.snapshot.route(&peer.process, &to.host, to.port, now) {
+    match policy.snapshot.route(&who.process, &to.host, to.port, now) {
         Route::Deny(refusal) => deny(&attempt, refusal.into()),
-        Route::Opaque(permit) => opaque(shared, peer, &attempt, &permit, &watch, upgrade).await,
+        Route::Opaque(permit) => opaque(shared, peer, who, &attempt, &permit, &watch, upgrade).await,
         Route::Inspect => {
             let conversation = Arc::new(Conversation::new(shared.clone(), peer.clone()));
             shared.tasks.spawn(inspect(conversation, to, upgrade));
@@ -95,12 +101,13 @@ fn destination(request: &Request<Incoming>) -> Result<Authority, String> {
 async fn opaque(
     shared: &Arc<Shared>,
     peer: &Arc<Peer>,
+    who: &Who,
     attempt: &Attempt,
     permit: &Permit,
     watch: &Watch,
     upgrade: OnUpgrade,
 ) -> Response<Body> {
-    if let Err(unlogged) = shared.allow(peer, attempt, permit) {
+    if let Err(unlogged) = shared.allow(who, attempt, permit) {
         return unlogged;
     }
     let upstream = match shared.dialer.connect(permit).await {
@@ -108,7 +115,7 @@ async fn opaque(
         Err(e) => match e.reason() {
             Some(reason) => {
                 let denied = Denied::new(reason).because(e.to_string());
-                return shared.deny(peer, attempt, denied, shared.active.load(now()).as_deref());
+                return shared.deny(who, attempt, denied, shared.active.load(now()).as_deref());
             }
             None => {
                 tracing::info!("{e}");
@@ -117,13 +124,13 @@ async fn opaque(
         },
     };
     let granted = request::Request {
-        process: peer.process.clone(),
+        process: who.process.clone(),
         host: permit.host().clone(),
         port: permit.port(),
         operation: Operation::Connect,
         now: now(),
     };
-    let (revoked, stop, peer) = (watch.revoked(granted), shared.stop.clone(), peer.clone());
+    let (revoked, stop, peer) = (watch.tunnel_revoked(granted, peer.clone()), shared.stop.clone(), peer.clone());
     shared.tasks.spawn(async move {
         tunnel::relay(upgrade, upstream, revoked, stop).await;
         drop(peer);
@@ -145,7 +152,7 @@ async fn inspect(conversation: Arc<Conversation>, to: Authority, upgrade: OnUpgr
         match tls::accept(client, &to.host, &shared.authority).await {
             Ok(client) => serve(conversation, to, Wire::Tls, client).await,
             Err(reject) if reject.is_ambiguous() => {
-                refuse(&conversation, &to, &reject.to_string());
+                refuse(&conversation, &to, &reject.to_string()).await;
             }
             // A client that does not trust the authority, most often: worth a line, and nobody's attempt at anything.
             Err(reject) => tracing::info!("no TLS with the client for {to}: {reject}"),
@@ -153,7 +160,7 @@ async fn inspect(conversation: Arc<Conversation>, to: Authority, upgrade: OnUpgr
     } else if to.port == Port::HTTP {
         serve(conversation, to, Wire::Plain, client).await;
     } else {
-        refuse(&conversation, &to, "the tunnel does not begin with TLS, and its endpoint is not an opaque one");
+        refuse(&conversation, &to, "the tunnel does not begin with TLS, and its endpoint is not an opaque one").await;
     }
 }
 
@@ -166,13 +173,14 @@ where
     server::serve_http(client, &stop, move |request, verdict| {
         let (conversation, to) = (conversation.clone(), to.clone());
         async move {
+            let who = conversation.peer.who().await;
             match verdict {
-                None => conversation.exchange(&to, wire, request).await,
+                None => conversation.exchange(&to, wire, &who, request).await,
                 Some(why) => {
                     let shared = &conversation.shared;
                     let attempt = Attempt::unread(Some(&to), wire);
                     let enforced = shared.active.load(now());
-                    shared.deny(&conversation.peer, &attempt, Denied::malformed(why), enforced.as_deref())
+                    shared.deny(&who, &attempt, Denied::malformed(why), enforced.as_deref())
                 }
             }
         }
@@ -181,8 +189,8 @@ where
 }
 
 /// There is no response to put it in: the log has it, and `policy.local`.
-fn refuse(conversation: &Conversation, to: &Authority, why: &str) {
+async fn refuse(conversation: &Conversation, to: &Authority, why: &str) {
     let shared = &conversation.shared;
     let enforced = shared.active.load(now());
-    shared.deny(&conversation.peer, &Attempt::tunnel(to), Denied::malformed(why), enforced.as_deref());
+    shared.deny(&*conversation.peer.who().await, &Attempt::tunnel(to), Denied::malformed(why), enforced.as_deref());
 }

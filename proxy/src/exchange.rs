@@ -14,10 +14,13 @@ use crate::body::{Body, empty, streamed};
 use crate::forward::{ForwardError, Upstream, Wire, request_headers, response_head};
 use crate::grant::Watch;
 use crate::respond::{Attempt, Denied, bad_gateway};
-use crate::shared::{Peer, Shared, now};
+use crate::shared::{Peer, Shared, Who, now};
 
-/// Some servers let these replace the method, which was what the rule was about.
-const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+/// Some servers let these replace the method or the target, which were what the rule was about.
+const OVERRIDES: [&str; 5] =
+    ["x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"];
+/// Where a body ends. With `_` they pass every reader of framing, until one of the gateways that read `_` as `-`.
+const FRAMING: [&str; 2] = ["transfer-encoding", "content-length"];
 
 /// The requests of one client connection, and its way upstream.
 pub(crate) struct Conversation {
@@ -31,11 +34,12 @@ impl Conversation {
         Conversation { shared, peer, upstream: Upstream::default() }
     }
 
-    /// Answers a request to `destination`: with the origin's response, or with why there is none.
+    /// Answers `who`'s request to `destination`: with the origin's response, or with why there is none.
     pub(crate) async fn exchange(
         &self,
         destination: &Authority,
         wire: Wire,
+        who: &Who,
         request: Request<Incoming>,
     ) -> Response<Body> {
         let mut attempt = Attempt::http(destination, wire, request.method());
@@ -43,8 +47,8 @@ impl Conversation {
         let watch = Watch::new(&self.shared);
         let now = now();
         let enforced = self.shared.active.load(now);
-        let deny = |attempt: &Attempt, denied| self.shared.deny(&self.peer, attempt, denied, enforced.as_deref());
-        if let Some(why) = &self.peer.refusal {
+        let deny = |attempt: &Attempt, denied| self.shared.deny(who, attempt, denied, enforced.as_deref());
+        if let Some(why) = &who.refusal {
             return deny(&attempt, Denied::ambiguous(why));
         }
         if let Some(blocked) = self.shared.dialer.always_blocked(&destination.host, destination.port) {
@@ -57,13 +61,13 @@ impl Conversation {
             Ok(read) => read,
             Err(denied) => {
                 attempt.set_path(&shown(request.uri().path()));
-                let governs = policy.snapshot.governs(&self.peer.process, &destination.host, destination.port);
+                let governs = policy.snapshot.governs(&who.process, &destination.host, destination.port);
                 return deny(&attempt, denied.under(governs));
             }
         };
         attempt.set_path(target.path.as_str());
         let decided = request::Request {
-            process: self.peer.process.clone(),
+            process: who.process.clone(),
             host: destination.host.clone(),
             port: destination.port,
             operation: Operation::Http { method, target },
@@ -71,15 +75,17 @@ impl Conversation {
         };
         match policy.snapshot.decide(&decided) {
             Decision::Deny(refusal) => deny(&attempt, refusal.into()),
-            Decision::Allow(permit) => match self.shared.allow(&self.peer, &attempt, &permit) {
-                Ok(()) => self.forward(&attempt, &permit, wire, request, decided, &watch).await,
+            Decision::Allow(permit) => match self.shared.allow(who, &attempt, &permit) {
+                Ok(()) => self.forward(who, &attempt, &permit, wire, request, decided, &watch).await,
                 Err(unlogged) => unlogged,
             },
         }
     }
 
+    #[allow(clippy::too_many_arguments, reason = "one request, with all that was decided about it")]
     async fn forward(
         &self,
+        who: &Who,
         attempt: &Attempt,
         permit: &Permit,
         wire: Wire,
@@ -89,14 +95,14 @@ impl Conversation {
     ) -> Response<Body> {
         let outgoing = match canonical(request, permit, wire, &decided, watch) {
             Ok(outgoing) => outgoing,
-            Err(why) => return self.shared.deny(&self.peer, attempt, Denied::malformed(&why), None),
+            Err(why) => return self.shared.deny(who, attempt, Denied::malformed(&why), None),
         };
         let mut revoked = watch.revoked(decided);
         let sent = tokio::select! {
             sent = self.upstream.send(&self.shared.dialer, permit, wire, outgoing) => sent,
             gone = &mut revoked => {
                 let denied = gone.map_or_else(|| Denied::new(Reason::PolicyUnavailable), Denied::from);
-                return self.shared.deny(&self.peer, attempt, denied, self.shared.active.load(now()).as_deref());
+                return self.shared.deny(who, attempt, denied, self.shared.active.load(now()).as_deref());
             }
         };
         match sent {
@@ -107,7 +113,7 @@ impl Conversation {
             Err(ForwardError::Dial(e)) if e.reason().is_some() => {
                 let reason = e.reason().unwrap_or(Reason::DestinationBlocked);
                 let denied = Denied::new(reason).because(e.to_string());
-                self.shared.deny(&self.peer, attempt, denied, self.shared.active.load(now()).as_deref())
+                self.shared.deny(who, attempt, denied, self.shared.active.load(now()).as_deref())
             }
             Err(e) => {
                 tracing::info!("{}:{}: {e}", permit.host(), permit.port());
@@ -131,9 +137,16 @@ fn read(
         let why = "no rule can allow a protocol upgrade; send the request without the upgrade header";
         return Err(Denied::ambiguous(why));
     }
-    if let Some(name) = METHOD_OVERRIDES.into_iter().find(|name| headers.contains_key(*name)) {
-        let why = format!("header {name:?}: send the method itself, which is what rules are about");
-        return Err(Denied::ambiguous(&why));
+    for name in headers.keys().map(|name| name.as_str()) {
+        let read = name.replace('_', "-");
+        if OVERRIDES.contains(&read.as_str()) {
+            let why =
+                format!("header {name:?}: send the method and the path themselves, which are what rules are about");
+            return Err(Denied::ambiguous(&why));
+        }
+        if read != name && FRAMING.contains(&read.as_str()) {
+            return Err(Denied::ambiguous(&format!("header {name:?}: some servers read it as {read:?}")));
+        }
     }
     if headers.get_all(EXPECT).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
         return Err(Denied::malformed("the only expectation is 100-continue"));
@@ -144,7 +157,16 @@ fn read(
         None => request.uri().path().to_owned(),
     };
     let target = Target::parse(&raw, &options).map_err(|e| Denied::ambiguous(&e.to_string()))?;
+    if target.query.keys().any(is_method_key) {
+        let why = "a query key \"_method\": send the method itself, which is what rules are about";
+        return Err(Denied::ambiguous(why));
+    }
     Ok((method, target))
+}
+
+/// Whether a server may take the method from this key of the query. PHP reads `.`, a space and a lone `[` as `_`.
+fn is_method_key(key: &str) -> bool {
+    key.trim_start_matches(' ').replace(['.', ' ', '['], "_").eq_ignore_ascii_case("_method")
 }
 
 /// A path that has no canonical form, as far as a person needs to see it.

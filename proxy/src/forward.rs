@@ -140,6 +140,11 @@ fn checked(response: Response<Incoming>) -> Result<Response<Incoming>, ForwardEr
 /// Makes `headers` those of the request that was decided: this hop's own are gone, the framing is stated.
 pub(crate) fn request_headers(headers: &mut HeaderMap, host: HeaderValue, body: &Incoming) {
     strip(headers);
+    // What a client says about the way to it, or about where it would rather be, nobody decided on.
+    let way: Vec<HeaderName> = headers.keys().filter(|name| is_forwarding(name.as_str())).cloned().collect();
+    for name in way {
+        headers.remove(name);
+    }
     // Answered here, when the body is first read.
     headers.remove(EXPECT);
     headers.insert(http::header::HOST, host);
@@ -147,6 +152,12 @@ pub(crate) fn request_headers(headers: &mut HeaderMap, host: HeaderValue, body: 
         headers.remove(CONTENT_LENGTH);
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
+}
+
+/// Some servers read `_` as `-`.
+fn is_forwarding(name: &str) -> bool {
+    let name = name.replace('_', "-");
+    name == "forwarded" || name.starts_with("x-forwarded-")
 }
 
 /// Makes `response` one that this proxy may pass on.

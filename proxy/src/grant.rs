@@ -9,7 +9,7 @@ use narrowgate_core::request::{Operation, Request};
 use tokio::sync::watch;
 
 use crate::active::Enforced;
-use crate::shared::{Shared, now};
+use crate::shared::{Peer, Shared, now};
 
 /// Completes when a grant is gone, with the reason.
 pub(crate) type Revoked = Pin<Box<dyn Future<Output = Option<Refusal>> + Send>>;
@@ -29,11 +29,28 @@ impl Watch {
     }
 
     /// Completes when `request` would now be denied.
-    pub(crate) fn revoked(&self, mut request: Request) -> Revoked {
+    pub(crate) fn revoked(&self, request: Request) -> Revoked {
+        self.gone(request, None)
+    }
+
+    /// As [`revoked`](Watch::revoked), for bytes that nobody reads: also when the tunnel is another program's by now,
+    /// which may not have it.
+    pub(crate) fn tunnel_revoked(&self, request: Request, peer: Arc<Peer>) -> Revoked {
+        self.gone(request, Some(peer))
+    }
+
+    fn gone(&self, mut request: Request, peer: Option<Arc<Peer>>) -> Revoked {
         let (shared, mut changes) = (self.shared.clone(), self.changes.clone());
         Box::pin(async move {
             loop {
                 let change = tokio::time::timeout(CLOCK, changes.changed()).await;
+                if let Some(peer) = &peer {
+                    let who = peer.who().await;
+                    if who.refusal.is_some() {
+                        return Some(Refusal::because(Reason::RequestAmbiguous));
+                    }
+                    request.process = who.process.clone();
+                }
                 request.now = now();
                 let enforced = shared.active.load(request.now)?;
                 if let Err(refusal) = still(&enforced, &request) {

@@ -98,7 +98,7 @@ impl Proxy {
         self.addr
     }
 
-    /// The version of the policy in force.
+    /// The version of the policy in force; 0 while there is none.
     pub fn version(&self) -> u64 {
         self.shared.active.version()
     }
@@ -160,6 +160,10 @@ async fn first_policy(shared: &Shared, loader: &Loader) -> Result<(), StartError
                 if cached == 0 { Err(why.into()) } else { Ok(()) }
             }
         },
+        Err(e) if bundle::is_revocation(&e) => {
+            loader.revoke(&e);
+            Err(e.into())
+        }
         // Refused, not absent: the token is wrong or the sandbox is gone, and so may be the reason to trust the cache.
         Err(e) if cached == 0 || !e.is_transient() => Err(e.into()),
         Err(e) => {

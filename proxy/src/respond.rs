@@ -12,7 +12,7 @@ use crate::audit::{Flow, Outcome, What};
 use crate::blocked::Blocked;
 use crate::body::{Body, empty, full};
 use crate::forward::Wire;
-use crate::shared::{Peer, Shared, id};
+use crate::shared::{Shared, Who, id};
 
 /// Says who answered: with it the proxy, without it the origin.
 pub(crate) const DECISION: HeaderName = HeaderName::from_static("x-narrowgate-decision");
@@ -156,14 +156,14 @@ impl Shared {
     /// Logs and remembers the denial; the response that says so.
     pub(crate) fn deny(
         &self,
-        peer: &Peer,
+        who: &Who,
         attempt: &Attempt,
         denied: Denied,
         enforced: Option<&Enforced>,
     ) -> Response<Body> {
         let Denied { refusal, because, status } = denied;
         let flow = Flow {
-            process: peer.process.clone(),
+            process: who.process.clone(),
             host: attempt.host.clone(),
             port: attempt.port.get(),
             outcome: Outcome::Denied(refusal.reason),
@@ -174,7 +174,7 @@ impl Shared {
         };
         // A denial that cannot be logged is still a denial; the failure itself was reported.
         let _ = self.audit(&attempt.correlation, attempt.what(flow));
-        let request = attempt.denied(&peer.process.path);
+        let request = attempt.denied(&who.process.path);
         let mut denial = Denial::new(id("d_"), request, &refusal, self.proposals);
         if let Some(why) = because {
             denial.detail = why;
@@ -188,9 +188,9 @@ impl Shared {
 
     /// Logs what a permit is about to be used for. A log that cannot be written is a denial.
     #[expect(clippy::result_large_err, reason = "the error is the response to send")]
-    pub(crate) fn allow(&self, peer: &Peer, attempt: &Attempt, permit: &Permit) -> Result<(), Response<Body>> {
+    pub(crate) fn allow(&self, who: &Who, attempt: &Attempt, permit: &Permit) -> Result<(), Response<Body>> {
         let flow = Flow {
-            process: peer.process.clone(),
+            process: who.process.clone(),
             host: attempt.host.clone(),
             port: attempt.port.get(),
             outcome: Outcome::Allowed,

@@ -122,16 +122,17 @@ async fn dispatch(
     verdict: Option<&'static str>,
 ) -> Response<Body> {
     let (shared, peer) = (&conversation.shared, &conversation.peer);
+    let who = &*peer.who().await;
     let refuse = |attempt: Attempt, why: &str| {
         let enforced = shared.active.load(now());
-        shared.deny(peer, &attempt, Denied::malformed(why), enforced.as_deref())
+        shared.deny(who, &attempt, Denied::malformed(why), enforced.as_deref())
     };
     if let Some(why) = verdict {
         return refuse(Attempt::unread(None, Wire::Plain), why);
     }
     let ambiguous = |why: &str| refuse(Attempt::nowhere(request.method()), why);
     if request.method() == Method::CONNECT {
-        return connect(shared, peer, request).await;
+        return connect(shared, peer, who, request).await;
     }
     let named = match (request.uri().scheme_str(), request.uri().authority()) {
         (Some("http"), Some(authority)) => authority.as_str(),
@@ -151,7 +152,7 @@ async fn dispatch(
     };
     if to.host.as_str() == policy_local::HOST {
         return match same_host(&request, &to) {
-            true => policy_local::answer(shared, peer, request).await,
+            true => policy_local::answer(shared, who, request).await,
             false => ambiguous("the host header and the request target name different hosts"),
         };
     }
@@ -161,7 +162,7 @@ async fn dispatch(
     if to.port == Port::HTTPS {
         return ambiguous("plain HTTP to port 443: use https://, through CONNECT");
     }
-    conversation.exchange(&to, Wire::Plain, request).await
+    conversation.exchange(&to, Wire::Plain, who, request).await
 }
 
 /// What is for `policy.local` must be for nothing else.

@@ -1,8 +1,9 @@
 //! What all connections of one proxy share, and what is known about one client.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
 use narrowgate_core::request::Process;
@@ -17,7 +18,10 @@ use crate::audit::{AuditError, AuditLog, Event, What};
 use crate::ca::CertificateAuthority;
 use crate::denials::Denials;
 use crate::dial::Dialer;
-use crate::identity::{Identity, identify};
+use crate::identity::{Evidence, Identity, identify};
+
+/// An owner that came later than the last search, beside those that were found, is noticed this late at most.
+const SEARCH: Duration = Duration::from_millis(250);
 
 /// One proxy.
 pub(crate) struct Shared {
@@ -47,38 +51,90 @@ impl Shared {
     }
 }
 
-/// One client connection: who is at the other end.
-pub(crate) struct Peer {
-    /// Its executable; unidentified where [`refusal`](Peer::refusal) says why nobody can be held to account.
+/// Whom a request is from.
+#[derive(Debug, Clone)]
+pub(crate) struct Who {
+    /// Its executable; unidentified where [`refusal`](Who::refusal) says why nobody can be held to account.
     pub(crate) process: Process,
-    /// Several programs share the connection: no request on it has one author.
+    /// Several programs share the connection, or did: no request on it has one author.
     pub(crate) refusal: Option<String>,
+}
+
+/// One client connection, and who is at the other end. Connections change hands: ask anew for every decision.
+pub(crate) struct Peer {
+    client: SocketAddr,
+    proxy: SocketAddr,
+    sandbox: String,
+    found: Mutex<Found>,
     /// Counts against the limit of connections for as long as anything of this one lives.
     _slot: OwnedSemaphorePermit,
 }
 
+/// What the last search found.
+#[derive(Clone)]
+struct Found {
+    who: Arc<Who>,
+    evidence: Option<Evidence>,
+    searched: Instant,
+}
+
 impl Peer {
-    /// Asks the system who owns the connection. Once per connection: the answer is read from `/proc`.
+    /// Asks the system who owns the connection.
     pub(crate) async fn identify(
         client: SocketAddr,
         proxy: SocketAddr,
         sandbox: &str,
         slot: OwnedSemaphorePermit,
     ) -> Arc<Peer> {
-        let name = sandbox.to_owned();
-        let identity = tokio::task::spawn_blocking(move || identify(client, proxy, &name)).await;
-        let nobody = Process { sandbox: sandbox.to_owned(), ..Process::default() };
-        let (process, refusal) = match identity {
-            Ok(Identity::Known(process)) => (process, None),
-            Ok(Identity::Unknown(why)) => {
-                tracing::debug!("client {client} is not identified: {why}");
-                (nobody, None)
-            }
-            Ok(Identity::Ambiguous(why)) => (nobody, Some(why)),
-            Err(_) => (nobody, Some("the client could not be identified".to_owned())),
-        };
-        Arc::new(Peer { process, refusal, _slot: slot })
+        let found = Mutex::new(search(client, proxy, sandbox).await);
+        Arc::new(Peer { client, proxy, sandbox: sandbox.to_owned(), found, _slot: slot })
     }
+
+    /// Who owns the connection now.
+    pub(crate) async fn who(&self) -> Arc<Who> {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // Who has once shared the connection may have written what is only now read.
+        if found.who.refusal.is_some() {
+            return found.who;
+        }
+        let late = found.searched.elapsed() >= SEARCH;
+        let stands = match &found.evidence {
+            // A few reads of `/proc`, cheaper than another thread.
+            Some(evidence) if !late => evidence.stands(),
+            Some(evidence) => {
+                let (evidence, searched) = (evidence.clone(), Instant::now());
+                let complete = tokio::task::spawn_blocking(move || evidence.is_complete()).await.unwrap_or(false);
+                found.searched = searched;
+                complete
+            }
+            None => !late,
+        };
+        if !stands {
+            found = search(self.client, self.proxy, &self.sandbox).await;
+        }
+        let mut kept = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        // Somebody else's look meanwhile may have found what must not be forgotten.
+        if kept.who.refusal.is_none() {
+            *kept = found;
+        }
+        kept.who.clone()
+    }
+}
+
+async fn search(client: SocketAddr, proxy: SocketAddr, sandbox: &str) -> Found {
+    let (name, searched) = (sandbox.to_owned(), Instant::now());
+    let identity = tokio::task::spawn_blocking(move || identify(client, proxy, &name)).await;
+    let nobody = Process { sandbox: sandbox.to_owned(), ..Process::default() };
+    let (process, refusal, evidence) = match identity {
+        Ok((Identity::Known(process), evidence)) => (process, None, evidence),
+        Ok((Identity::Unknown(why), _)) => {
+            tracing::debug!("client {client} is not identified: {why}");
+            (nobody, None, None)
+        }
+        Ok((Identity::Ambiguous(why), _)) => (nobody, Some(why), None),
+        Err(_) => (nobody, Some("the client could not be identified".to_owned()), None),
+    };
+    Found { who: Arc::new(Who { process, refusal }), evidence, searched }
 }
 
 /// Seconds since the Unix epoch, the one clock of every decision.

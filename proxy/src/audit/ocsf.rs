@@ -100,7 +100,7 @@ fn config(
 ) -> Map<String, Value> {
     let (severity, failed) = match change {
         Change::Refused => (Severity::High, true),
-        Change::RolledBack => (Severity::Medium, false),
+        Change::RolledBack | Change::Revoked => (Severity::Medium, false),
         Change::Proposed | Change::Approved | Change::Rejected | Change::Superseded | Change::Loaded => {
             (Severity::Informational, false)
         }
@@ -245,6 +245,7 @@ impl Change {
             Change::Loaded => "loaded",
             Change::RolledBack => "rolled_back",
             Change::Refused => "refused",
+            Change::Revoked => "revoked",
         }
     }
 }

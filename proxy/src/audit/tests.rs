@@ -59,6 +59,7 @@ fn every_kind() -> Vec<Event> {
             Change::Loaded,
             Change::RolledBack,
             Change::Refused,
+            Change::Revoked,
         ]
         .map(config),
     );

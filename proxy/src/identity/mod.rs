@@ -3,15 +3,20 @@
 //! The way: both ends of the connection name a socket in the kernel's table; its inode names the processes that hold
 //! it; each of those names a live executable, opened through `/proc/PID/exe` and hashed as it runs. Everything about a
 //! process goes through one open handle of its `/proc` directory, which a reused pid cannot satisfy, and is read again
-//! at the end: a process that let go of the socket, or became another program meanwhile, starts the search anew.
+//! at the end: a holder that became another program meanwhile starts the search anew, one that let go is no holder.
 //!
 //! Whoever holds the socket can write to it, so that all its holders count. With one executable they are one client
 //! (forked children), and only ancestors that all of them have are theirs; with several, ownership is ambiguous.
 //!
 //! What this does not see: a socket in flight inside another socket's queue, a file table that one thread keeps to
 //! itself, holders whose `/proc` entries this user may not read, and what a program was made to do by its environment
-//! or by an interpreter's script. It tells programs apart that do not conspire as the same user; the sandbox keeps
-//! apart the rest.
+//! or by an interpreter's script.
+//!
+//! A connection can change hands, so that what was found is looked at again before every request, by its [`Evidence`].
+//! That has a limit which looking cannot remove: identity by `/proc` tells programs apart that do not work together. A
+//! process that may exec an allowed binary can lend itself its name: it connects, sends, and becomes that binary before
+//! the first look, and the socket then is the allowed binary's. A sandbox with a supervisor of its own, which sees every
+//! exec and every connect, is what will close it.
 
 mod executable;
 mod socket;
@@ -30,7 +35,7 @@ const ANCESTORS: usize = 32;
 /// How long a program that is being started may take to close what it was not given.
 const SETTLE: Duration = Duration::from_millis(5);
 /// How often a search starts anew because something changed under it.
-const ATTEMPTS: usize = 4;
+const ATTEMPTS: usize = 8;
 
 /// Whose connection it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,62 +49,142 @@ pub(crate) enum Identity {
     Unknown(String),
 }
 
-/// Identifies the process at `peer` of the connection from `peer` to `local`. Blocks on file reads: not for a thread
-/// that runs an async executor.
-pub(crate) fn identify(peer: SocketAddr, local: SocketAddr, sandbox: &str) -> Identity {
+/// What an [`Identity::Known`] rests on.
+#[derive(Debug, Clone)]
+pub(crate) struct Evidence {
+    inode: u64,
+    executable: Executable,
+    owners: Vec<Owner>,
+}
+
+/// A process that holds the socket.
+#[derive(Debug, Clone)]
+struct Owner {
+    pid: i32,
+    /// With the pid, which process: pids are used again.
+    started: u64,
+    /// The name of the file that is the socket.
+    descriptor: String,
+}
+
+impl Owner {
+    fn of(process: &Entry, inode: u64) -> Option<Owner> {
+        let descriptor = socket::descriptor(process, inode)?;
+        Some(Owner { pid: process.pid, started: process.stat().ok()?.starttime, descriptor })
+    }
+}
+
+impl Evidence {
+    /// Whether each of the owners is still the same process, running the same file, with the same socket. Some tens of
+    /// microseconds; does not see an owner that came later.
+    pub(crate) fn stands(&self) -> bool {
+        self.owners.iter().all(|owner| {
+            let Ok(process) = Entry::new(owner.pid) else { return false };
+            socket::holds_as(&process, &owner.descriptor, self.inode)
+                && executable::is_still(&process, &self.executable)
+                // Last: the handle still is of a process that lives, and so was all along.
+                && process.stat().is_ok_and(|stat| stat.starttime == owner.started)
+        })
+    }
+
+    /// As [`stands`](Evidence::stands), and that nobody else holds the socket. Reads all of `/proc`.
+    pub(crate) fn is_complete(&self) -> bool {
+        let owners = socket::owners(self.inode);
+        let known = |process: &Entry| self.owners.iter().any(|owner| owner.pid == process.pid);
+        owners.len() == self.owners.len() && owners.iter().all(known) && self.stands()
+    }
+}
+
+/// Identifies the process at `peer` of the connection from `peer` to `local`, with evidence where it is known. Blocks
+/// on file reads: not for a thread that runs an async executor.
+pub(crate) fn identify(peer: SocketAddr, local: SocketAddr, sandbox: &str) -> (Identity, Option<Evidence>) {
     let (peer, local) = (socket::canonical(peer), socket::canonical(local));
     if !peer.ip().is_loopback() && peer.ip() != local.ip() {
-        return Identity::Unknown(format!("{} is not this machine", peer.ip()));
+        return (Identity::Unknown(format!("{} is not this machine", peer.ip())), None);
     }
     for _ in 0..ATTEMPTS {
-        if let Some(identity) = attempt(peer, local, sandbox) {
-            return identity;
+        if let Some((identity, evidence)) = attempt(peer, local, sandbox) {
+            return (identity, evidence);
         }
     }
-    Identity::Ambiguous("the processes that hold the client's socket keep changing".into())
+    (Identity::Ambiguous("the processes that hold the client's socket keep changing".into()), None)
 }
 
 /// One search; `None` if something changed while it ran.
-fn attempt(peer: SocketAddr, local: SocketAddr, sandbox: &str) -> Option<Identity> {
+fn attempt(peer: SocketAddr, local: SocketAddr, sandbox: &str) -> Option<(Identity, Option<Evidence>)> {
+    let unknown = |why: String| Some((Identity::Unknown(why), None));
+    let ambiguous = |why: String| Some((Identity::Ambiguous(why), None));
     let inode = match socket::inode(peer, local) {
         Ok(inode) => inode,
-        Err(SocketError::Gone) => return Some(Identity::Unknown("the client's socket is closed".into())),
-        Err(SocketError::Unreadable(problem)) => return Some(Identity::Unknown(problem)),
+        Err(SocketError::Gone) => return unknown("the client's socket is closed".into()),
+        Err(SocketError::Unreadable(problem)) => return unknown(problem),
     };
-    let owners = socket::owners(inode);
-    let mut found: Option<(Executable, Vec<String>)> = None;
-    for owner in &owners {
-        let executable = match executable::of(owner) {
-            Ok(executable) => executable,
-            Err(Unidentified::Gone) => return None,
-            Err(Unidentified::Unreadable(problem)) => return Some(Identity::Unknown(problem)),
-            Err(Unidentified::Hidden(problem)) => return Some(Identity::Ambiguous(problem)),
-        };
-        let ancestors = ancestors(owner);
-        match &mut found {
-            None => found = Some((executable, ancestors)),
-            Some((first, shared)) if *first == executable => shared.retain(|path| ancestors.contains(path)),
-            Some((first, _)) => {
-                // A client that starts another program: the kernel names the new executable a moment before it closes
-                // the descriptors that are not the new program's. Who shares the socket on purpose still does later.
-                std::thread::sleep(SETTLE);
-                if !socket::holds(owner, inode) || !executable::is_still(owner, &executable) {
-                    return None;
-                }
-                let both = format!("{} and {} share the client's socket", first.path, executable.path);
-                return Some(Identity::Ambiguous(both));
-            }
+    let entries = socket::owners(inode);
+    let mut holders = Vec::new();
+    for entry in &entries {
+        match executable::of(entry) {
+            Ok(executable) => holders.push(Holder { entry, executable, ancestors: ancestors(entry) }),
+            Err(Unidentified::Gone) => {}
+            Err(Unidentified::Unreadable(problem)) => return unknown(problem),
+            Err(Unidentified::Hidden(problem)) => return ambiguous(problem),
         }
     }
-    let Some((executable, ancestors)) = found else {
-        return Some(Identity::Unknown("no process whose files may be read holds the client's socket".into()));
+    if differ(&holders).is_some() {
+        // A client that starts another program: the kernel names the new executable a moment before it closes the
+        // descriptors that are not the new program's. Who shares the socket on purpose still does later.
+        std::thread::sleep(SETTLE);
+        holders.retain(|holder| socket::holds(holder.entry, inode));
+        if let Some((one, other)) = differ(&holders) {
+            let both = format!("{} and {} share the client's socket", one.path, other.path);
+            return holders.iter().all(Holder::is_still).then_some((Identity::Ambiguous(both), None));
+        }
+    }
+    let Some(first) = holders.first() else {
+        // Somebody held it when the search began: it changed hands.
+        return if entries.is_empty() {
+            unknown("no process whose files may be read holds the client's socket".into())
+        } else {
+            None
+        };
     };
-    let unchanged = |owner: &Entry| socket::holds(owner, inode) && executable::is_still(owner, &executable);
-    if !owners.iter().all(unchanged) {
+    let executable = first.executable.clone();
+    let mut ancestors = first.ancestors.clone();
+    let mut owners = Vec::new();
+    for holder in &holders {
+        // Who let go of it meanwhile, a child that became another program most often, no longer matters.
+        let Some(owner) = Owner::of(holder.entry, inode) else { continue };
+        if !holder.is_still() {
+            return None;
+        }
+        ancestors.retain(|path| holder.ancestors.contains(path));
+        owners.push(owner);
+    }
+    if owners.is_empty() {
         return None;
     }
-    let Executable { path, sha256, .. } = executable;
-    Some(Identity::Known(Process { path, sha256, ancestors, sandbox: sandbox.to_owned() }))
+    let Executable { path, sha256, .. } = executable.clone();
+    let process = Process { path, sha256, ancestors, sandbox: sandbox.to_owned() };
+    Some((Identity::Known(process), Some(Evidence { inode, executable, owners })))
+}
+
+/// A process that held the socket when it was looked for, and what it was then.
+struct Holder<'a> {
+    entry: &'a Entry,
+    executable: Executable,
+    ancestors: Vec<String>,
+}
+
+impl Holder<'_> {
+    fn is_still(&self) -> bool {
+        executable::is_still(self.entry, &self.executable)
+    }
+}
+
+/// Two executables among the holders, where there are two.
+fn differ<'a>(holders: &'a [Holder<'_>]) -> Option<(&'a Executable, &'a Executable)> {
+    let first = &holders.first()?.executable;
+    let other = holders.iter().find(|holder| holder.executable != *first)?;
+    Some((first, &other.executable))
 }
 
 /// The executables of the parents, nearest first. One that cannot be named (unreadable, deleted, replaced) is left out:

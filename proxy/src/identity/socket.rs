@@ -75,21 +75,32 @@ pub(super) fn owners(inode: u64) -> Vec<Entry> {
 
 /// Whether one of the process's files is the socket.
 pub(super) fn holds(process: &Entry, inode: u64) -> bool {
+    descriptor(process, inode).is_some()
+}
+
+/// Whether this file of the process is still the socket: one look instead of one at each of its files.
+pub(super) fn holds_as(process: &Entry, descriptor: &str, inode: u64) -> bool {
+    let link = std::fs::read_link(format!("/proc/{}/fd/{descriptor}", process.pid));
+    link.is_ok_and(|link| link.as_os_str().as_encoded_bytes() == format!("socket:[{inode}]").as_bytes())
+}
+
+/// The name of the first of the process's files that is the socket.
+pub(super) fn descriptor(process: &Entry, inode: u64) -> Option<String> {
     let wanted = format!("socket:[{inode}]");
-    let Ok(files) = process.open_relative_flags("fd", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC) else {
-        return false;
-    };
-    let Ok(entries) = Dir::read_from(&files) else { return false };
+    let files = process.open_relative_flags("fd", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC).ok()?;
+    let entries = Dir::read_from(&files).ok()?;
     let mut buffer = Vec::new();
     for entry in entries.flatten().filter(|entry| !entry.file_name().to_bytes().starts_with(b".")) {
         match readlinkat(&files, entry.file_name(), std::mem::take(&mut buffer)) {
-            Ok(target) if target.as_bytes() == wanted.as_bytes() => return true,
+            Ok(target) if target.as_bytes() == wanted.as_bytes() => {
+                return entry.file_name().to_str().ok().map(str::to_owned);
+            }
             Ok(target) => buffer = target.into_bytes(),
             // Whose file may not be read: none of its files may.
-            Err(Errno::ACCESS) => return false,
+            Err(Errno::ACCESS) => return None,
             // Closed meanwhile.
             Err(_) => {}
         }
     }
-    false
+    None
 }

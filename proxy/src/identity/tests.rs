@@ -10,6 +10,10 @@ use narrowgate_core::digest::Digest;
 
 use super::*;
 
+fn identify(peer: SocketAddr, local: SocketAddr, sandbox: &str) -> Identity {
+    super::identify(peer, local, sandbox).0
+}
+
 /// A client that runs `script` in bash with the connection as file 3, and the server's end of it.
 struct Client {
     child: Child,
@@ -199,4 +203,21 @@ fn a_client_that_keeps_starting_programs_stays_one_client() {
         }
         done.store(true, std::sync::atomic::Ordering::Relaxed);
     });
+}
+
+#[test]
+fn evidence_falls_with_an_exec_and_with_a_second_holder() {
+    for (script, falls) in [("exec sleep 60", true), ("sleep 60 & read -r -u 3", false)] {
+        let mut client = Client::start(&bash(), &format!("echo >&3; read -r -u 3; {script}"));
+        client.ready();
+        let (peer, local) = (client.server.peer_addr().unwrap(), client.server.local_addr().unwrap());
+        let evidence = super::identify(peer, local, "box").1.unwrap();
+        assert!(evidence.stands() && evidence.is_complete());
+        client.server.write_all(b"\n").unwrap();
+        let deadline = std::time::Instant::now() + Duration::from_secs(5);
+        while evidence.is_complete() {
+            assert!(std::time::Instant::now() < deadline, "{script}");
+        }
+        assert_eq!(!evidence.stands(), falls, "{script}");
+    }
 }

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::body::{Body, full};
 use crate::respond::{error, json};
-use crate::shared::{Peer, Shared, now};
+use crate::shared::{Shared, Who, now};
 
 /// The name that is answered here.
 pub(crate) const HOST: &str = "policy.local";
@@ -33,7 +33,7 @@ const ROUTES: [&str; 7] = [
 ];
 
 /// Answers a request to [`HOST`].
-pub(crate) async fn answer(shared: &Arc<Shared>, peer: &Arc<Peer>, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn answer(shared: &Arc<Shared>, who: &Who, request: Request<Incoming>) -> Response<Body> {
     let path = request.uri().path().to_owned();
     let query = request.uri().query().unwrap_or_default().to_owned();
     let segments: Vec<&str> = path.split('/').skip(1).collect();
@@ -41,8 +41,8 @@ pub(crate) async fn answer(shared: &Arc<Shared>, peer: &Arc<Peer>, request: Requ
         (&Method::GET, ["v1", "skill"]) => skill(),
         (&Method::GET, ["v1", "policy", "current"]) => policy(shared),
         (&Method::GET, ["v1", "denials"]) => denials(shared, &query),
-        (&Method::POST, ["v1", "proposals"]) => proposals::submit(shared, peer, request).await,
-        (&Method::POST, ["v1", "proposals", "check"]) => proposals::check(shared, peer, request).await,
+        (&Method::POST, ["v1", "proposals"]) => proposals::submit(shared, who, request).await,
+        (&Method::POST, ["v1", "proposals", "check"]) => proposals::check(shared, who, request).await,
         (&Method::GET, ["v1", "proposals", id]) if is_id(id) => proposals::show(shared, id).await,
         (&Method::GET, ["v1", "proposals", id, "wait"]) if is_id(id) => match number(&query, "timeout", 60) {
             Ok(timeout) => proposals::wait(shared, id, timeout.clamp(1, 300)).await,

@@ -15,7 +15,7 @@ use crate::ClientError;
 use crate::audit::{Change, What};
 use crate::body::Body;
 use crate::respond::{error, json};
-use crate::shared::{Peer, Shared, id};
+use crate::shared::{Shared, Who, id};
 
 /// The gateway is asked again at least this often, so that no wait hangs on one broken connection.
 const SLICE: Duration = Duration::from_secs(20);
@@ -23,15 +23,15 @@ const SLICE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// `POST /v1/proposals`.
-pub(super) async fn submit(shared: &Arc<Shared>, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
-    let (proposal, unknown) = match receive(shared, peer, request).await {
+pub(super) async fn submit(shared: &Arc<Shared>, who: &Who, request: Request<Incoming>) -> Response<Body> {
+    let (proposal, unknown) = match receive(shared, who, request).await {
         Ok(received) => received,
         Err(refused) => return refused,
     };
     let path = format!("/v1/sandboxes/{}/proposals", shared.sandbox);
     match shared.gateway.post::<SubmitAnswer>(&path, &proposal).await {
         Ok(answer) => {
-            record_submission(shared, peer, &answer);
+            record_submission(shared, who, &answer);
             let mut body = json!({
                 "accepted_chunk_ids": answer.accepted_chunk_ids, "rejection_reasons": answer.rejection_reasons,
             });
@@ -45,8 +45,8 @@ pub(super) async fn submit(shared: &Arc<Shared>, peer: &Peer, request: Request<I
 }
 
 /// `POST /v1/proposals/check`.
-pub(super) async fn check(shared: &Arc<Shared>, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
-    let (proposal, _) = match receive(shared, peer, request).await {
+pub(super) async fn check(shared: &Arc<Shared>, who: &Who, request: Request<Incoming>) -> Response<Body> {
+    let (proposal, _) = match receive(shared, who, request).await {
         Ok(received) => received,
         Err(refused) => return refused,
     };
@@ -119,7 +119,7 @@ async fn decided(shared: &Shared, id: &str, deadline: Instant) -> Result<Proposa
 /// Reads, checks and completes what the agent posted; with it the denials that this proxy does not know.
 async fn receive(
     shared: &Shared,
-    peer: &Peer,
+    who: &Who,
     request: Request<Incoming>,
 ) -> Result<(SubmitProposal, Vec<String>), Response<Body>> {
     if !shared.proposals {
@@ -136,7 +136,7 @@ async fn receive(
         intent_summary: proposal.intent_summary,
         denial_ids: proposal.denial_ids,
         operations: proposal.operations.iter().map(|operation| operation.to_json()).collect(),
-        binary: peer.process.path.clone(),
+        binary: who.process.path.clone(),
         evidence,
     };
     Ok((submit, unknown))
@@ -195,8 +195,8 @@ fn unavailable(e: &ClientError) -> Response<Body> {
     error(StatusCode::SERVICE_UNAVAILABLE, "gateway_unavailable", message, json!({}))
 }
 
-fn record_submission(shared: &Shared, peer: &Peer, answer: &SubmitAnswer) {
-    let by = if peer.process.path.is_empty() { "an unidentified program" } else { &peer.process.path };
+fn record_submission(shared: &Shared, who: &Who, answer: &SubmitAnswer) {
+    let by = if who.process.path.is_empty() { "an unidentified program" } else { &who.process.path };
     for chunk in &answer.accepted_chunk_ids {
         config(shared, Change::Proposed, None, Some(chunk), format!("proposed by {by}"));
     }

@@ -118,7 +118,11 @@ fn versions_only_grow() {
         (0, POLICY.to_owned(), false),
     ] {
         let bundle = signer.bundle(&policy, version);
-        assert_eq!(succeeds(&bundle, Some(&current)).is_ok(), ok, "version {version}");
+        assert_eq!(
+            succeeds(&bundle, Some((current.snapshot.version(), current.snapshot.digest()))).is_ok(),
+            ok,
+            "version {version}"
+        );
         assert!(succeeds(&bundle, None).is_ok());
     }
 }

@@ -27,6 +27,8 @@ struct State {
     proposal: Value,
     submitted: Vec<Value>,
     down: bool,
+    /// Answers every request so: 404 once the sandbox is deleted.
+    refusing: Option<u16>,
 }
 
 struct Gateway {
@@ -93,6 +95,9 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<
             let mut state = state.lock().unwrap();
             if state.down {
                 return reply(StatusCode::BAD_GATEWAY, Value::Null);
+            }
+            if let Some(status) = state.refusing {
+                return reply(StatusCode::from_u16(status).unwrap(), json!({"error": "refused", "message": "no"}));
             }
             match path.split('?').next().unwrap() {
                 "/v1/keys" => Some(json!(Keys { keys: state.keys.clone() })),
@@ -190,6 +195,48 @@ async fn it_follows_what_is_proven_and_nothing_else() {
     let proxy = Proxy::start(gateway.config()).await.unwrap();
     assert_eq!(proxy.version(), 2, "the keys of the first start stay pinned; the cache holds the last good policy");
     proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_deleted_sandbox_loses_its_policy() {
+    let signer = Signer::new(1);
+    let gateway = Gateway::start(&signer).await;
+    gateway.set(|state| state.bundle = Some(signer.bundle(POLICY, 5)));
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut config = gateway.config();
+    config.resolve = vec![format!("raw.test:9000:{}", upstream.local_addr().unwrap()).parse().unwrap()];
+    let proxy = Proxy::start(config).await.unwrap();
+    let cache = gateway.dir.path().join("bundle.json");
+    for status in [401, 403, 404] {
+        let mut tunnel = Raw::new(TcpStream::connect(proxy.addr()).await.unwrap());
+        tunnel.send("CONNECT raw.test:9000 HTTP/1.1\r\n\r\n").await;
+        assert_eq!(tunnel.response().await.status, 200);
+        assert!(cache.exists());
+
+        gateway.set(|state| state.refusing = Some(status));
+        assert!(!tunnel.more().await, "{status}: the tunnel is closed");
+        assert_eq!(proxy.version(), 0);
+        let mut client = Raw::new(TcpStream::connect(proxy.addr()).await.unwrap());
+        client.send("CONNECT raw.test:9000 HTTP/1.1\r\n\r\n").await;
+        client.response().await.denied(403, "policy_unavailable");
+        assert_eq!(ask(&proxy, "GET", "/v1/policy/current", "").await.status, 503);
+        assert!(!cache.exists(), "{status}: nothing is left for the next start");
+        until("an audit line", || gateway.audit().contains("revoked")).await;
+
+        // Older than what was taken back: no policy either. The same or a newer one is.
+        let again = 5 + u64::from(status > 401);
+        gateway.set(|state| (state.refusing, state.bundle) = (None, Some(signer.bundle(POLICY, 4))));
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(proxy.version(), 0);
+        gateway.set(|state| state.bundle = Some(signer.bundle(POLICY, again)));
+        until("a policy", || proxy.version() == again).await;
+    }
+    proxy.shutdown().await;
+
+    // Deleted while the proxy was off: what is cached is not taken up later, when the gateway cannot be asked.
+    gateway.set(|state| state.refusing = Some(404));
+    assert!(matches!(Proxy::start(gateway.config()).await.map(drop), Err(StartError::Gateway(_))));
+    assert!(!cache.exists());
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 mod bundles;
 mod denial;
 mod gateway;
+mod handover;
 mod reload;
 mod rig;
 mod streaming;
