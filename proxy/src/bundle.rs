@@ -1,8 +1,7 @@
 //! Policies from the gateway: nothing is enforced that is not proven, for this sandbox and newer than the last.
 
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,6 +15,7 @@ use narrowgate_core::wire::{Bundle, Keys};
 
 use crate::active::Enforced;
 use crate::audit::{Change, What};
+use crate::files::write_atomic;
 use crate::shared::{Shared, id, now};
 use crate::{ClientError, GatewayClient};
 
@@ -160,7 +160,7 @@ impl Loader {
             Err(_) => return Err(CertificateError::Malformed("it could not be checked").into()),
         };
         let bytes = serde_json::to_vec(&bundle).map_err(io::Error::from);
-        if let Err(e) = bytes.and_then(|bytes| write_private(&self.cache, &bytes)) {
+        if let Err(e) = bytes.and_then(|bytes| write_atomic(&self.cache, &bytes, 0o600)) {
             // Enforcing what was approved matters more than starting without a gateway.
             tracing::warn!("{}: {e}", self.cache.display());
         }
@@ -300,7 +300,7 @@ pub(crate) async fn keys(gateway: &GatewayClient, dir: &Path) -> Result<Vec<Veri
             let keys: Keys = gateway.get("/v1/keys").await?;
             usable(&keys).map_err(&fail)?;
             let bytes = serde_json::to_vec_pretty(&keys).map_err(|e| fail(e.to_string()))?;
-            write_private(&path, &bytes).map_err(|e| fail(e.to_string()))?;
+            write_atomic(&path, &bytes, 0o600).map_err(|e| fail(e.to_string()))?;
             keys
         }
         Err(e) => return Err(fail(e.to_string())),
@@ -319,17 +319,4 @@ fn usable(keys: &Keys) -> Result<Vec<VerifyingKey>, String> {
         true => Err("no Ed25519 key among the gateway's keys".to_owned()),
         false => Ok(keys),
     }
-}
-
-/// Replaces `path` as a whole, readable for its owner only.
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("new");
-    match fs::remove_file(&new) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&new, path)
 }

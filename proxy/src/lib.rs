@@ -29,6 +29,7 @@ mod connect;
 mod denials;
 mod dial;
 mod exchange;
+mod files;
 mod forward;
 mod gateway_client;
 mod grant;

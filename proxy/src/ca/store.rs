@@ -4,19 +4,20 @@
 //! a crash between the two, or a certificate near its end, is mended by issuing it again with the same name and key,
 //! and clients that trust the old one trust its leaves still.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use data_encoding::{BASE64, HEXLOWER};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, KeyUsagePurpose, PublicKeyData};
-use ring::rand::{SecureRandom, SystemRandom};
+use ring::rand::SystemRandom;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use time::{Duration, OffsetDateTime};
 
 use super::{BACKDATED, CaError, serial, subject};
+use crate::files::{sync_directory, write_atomic, write_temporary};
 
 /// Long enough that a sandbox outlives no restart of its proxy, short enough that a forgotten certificate in somebody's
 /// trust store is not a gift for a decade. Each start renews it when it nears its end.
@@ -69,13 +70,6 @@ pub(super) fn write_bundle(dir: &Path, ca_pem: &str) -> Result<PathBuf, CaError>
         write_atomic(&path, bundle.as_bytes(), 0o644).map_err(file(&path))?;
     }
     Ok(path)
-}
-
-/// Replaces `path` as a whole or not at all, surviving a crash at any point.
-fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let temporary = write_temporary(path, bytes, mode)?;
-    fs::rename(&temporary, path).inspect_err(|_| drop(fs::remove_file(&temporary)))?;
-    sync_directory(path)
 }
 
 fn read_key(path: &Path) -> Result<Option<KeyPair>, CaError> {
@@ -152,26 +146,6 @@ fn issue(key: &KeyPair, now: OffsetDateTime) -> Result<(String, OffsetDateTime),
     params.use_authority_key_identifier_extension = true;
     let certificate = params.self_signed(key).map_err(|e| failed(e.to_string()))?;
     Ok((certificate.pem(), params.not_after))
-}
-
-fn write_temporary(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
-    let mut tag = [0_u8; 8];
-    SystemRandom::new().fill(&mut tag).map_err(|_| io::Error::other("no randomness"))?;
-    let temporary = path.with_extension(format!("{}.tmp", HEXLOWER.encode(&tag)));
-    let write = || {
-        let mut new = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
-        new.write_all(bytes)?;
-        new.sync_all()
-    };
-    write().inspect_err(|_| drop(fs::remove_file(&temporary)))?;
-    Ok(temporary)
-}
-
-fn sync_directory(path: &Path) -> io::Result<()> {
-    match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => File::open(".")?.sync_all(),
-    }
 }
 
 pub(super) fn push_pem(out: &mut String, der: &CertificateDer<'_>) {
