@@ -9,6 +9,7 @@ use narrowgate_core::policy::{Policy, Role};
 use narrowgate_prover::Ceiling;
 
 use crate::exit::Failure;
+use crate::output;
 
 /// Nothing that we read as text is bigger than this; the parsers have tighter limits of their own.
 const LIMIT: u64 = 16 * 1024 * 1024;
@@ -43,6 +44,18 @@ pub(crate) fn policy(path: &Path) -> Result<Policy, Failure> {
 /// A ceiling, in Cedar or in the rule language.
 pub(crate) fn ceiling(path: &Path) -> Result<Ceiling, Failure> {
     Ceiling::parse(&read(path)?, &path.display().to_string()).map_err(Failure::invalid)
+}
+
+/// The ceiling that a gateway starts with, as text and its file's name; `None`, said aloud, where there is none. Read
+/// once: the text that is checked here is the one that counts.
+pub(crate) fn optional_ceiling(path: Option<&Path>) -> Result<Option<(String, String)>, Failure> {
+    let Some(path) = path else {
+        output::remark("no --ceiling: whatever a reviewer approves is granted");
+        return Ok(None);
+    };
+    let (text, name) = (read(path)?, path.display().to_string());
+    Ceiling::parse(&text, &name).map_err(Failure::invalid)?;
+    Ok(Some((text, name)))
 }
 
 /// A bearer token: one line of visible characters.

@@ -38,16 +38,7 @@ pub(crate) struct Gateway {
 impl Gateway {
     pub(crate) fn run(self) -> Ended {
         log("info");
-        let ceiling = match &self.ceiling {
-            Some(path) => {
-                files::ceiling(path)?;
-                Some((files::read(path)?, path.display().to_string()))
-            }
-            None => {
-                output::remark("no --ceiling: whatever a reviewer approves is granted");
-                None
-            }
-        };
+        let ceiling = files::optional_ceiling(self.ceiling.as_deref())?;
         let scheme = if self.tls_cert.is_some() { "https" } else { "http" };
         let config = Config {
             listen: self.listen,

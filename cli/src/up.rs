@@ -53,16 +53,7 @@ impl Up {
     pub(crate) fn run(self) -> Ended {
         log("warn");
         let policy = files::policy(&self.policy)?;
-        let ceiling = match &self.ceiling {
-            Some(path) => {
-                files::ceiling(path)?;
-                Some((files::read(path)?, path.display().to_string()))
-            }
-            None => {
-                output::remark("no --ceiling: whatever a reviewer approves is granted");
-                None
-            }
-        };
+        let ceiling = files::optional_ceiling(self.ceiling.as_deref())?;
         let setup = Setup {
             audit_log: self.audit_log.unwrap_or_else(|| self.data.join("audit.ocsf.jsonl")),
             data: self.data,

@@ -49,14 +49,11 @@ pub fn is_allowed(compiled: &Compiled, asked: &Request, globs: &Globs) -> bool {
 #[error("the request cannot be put to Cedar: {0}")]
 pub struct CedarError(&'static str);
 
-/// Each action with the group it is in.
+/// Each action with the group that the schema puts it in.
 static ACTIONS: LazyLock<HashMap<&'static str, Entity>> = LazyLock::new(|| {
-    schema::actions()
-        .map(|id| {
-            let group = HashSet::from([uid("Action", schema::group(id))]);
-            (id, Entity::new_no_attrs(uid("Action", id), group))
-        })
-        .collect()
+    // A schema without action entities would leave this empty, and then every request is refused.
+    let Ok(entities) = schema::cedar().action_entities() else { return HashMap::new() };
+    schema::actions().filter_map(|id| Some((id, entities.get(&uid("Action", id))?.clone()))).collect()
 });
 
 fn principal(request: &Request, globs: &Globs) -> Result<Entity, CedarError> {

@@ -15,16 +15,6 @@ pub fn actions() -> impl Iterator<Item = &'static str> {
     ["connect"].into_iter().chain(KNOWN_METHODS).chain(["OTHER"])
 }
 
-/// The group that `action` is in: `read`, `write`, `delete` or `admin`.
-pub fn group(action: &str) -> &'static str {
-    match action {
-        "GET" | "HEAD" | "OPTIONS" => "read",
-        "POST" | "PUT" | "PATCH" => "write",
-        "DELETE" => "delete",
-        _ => "admin",
-    }
-}
-
 /// The schema, parsed once.
 #[expect(clippy::expect_used, reason = "the text is part of the program and a test parses it")]
 pub fn cedar() -> &'static Schema {

@@ -12,7 +12,7 @@ use narrowgate_core::request::{self, Authority, Method, Operation, Target};
 use crate::active::Enforced;
 use crate::body::{Body, empty, streamed};
 use crate::forward::{ForwardError, Upstream, Wire, request_headers, response_head};
-use crate::grant::Watch;
+use crate::grant::{Revoked, Watch};
 use crate::respond::{Attempt, Denied, bad_gateway};
 use crate::shared::{Peer, Shared, Who, now};
 
@@ -73,31 +73,29 @@ impl Conversation {
             operation: Operation::Http { method, target },
             now,
         };
-        match policy.snapshot.decide(&decided) {
-            Decision::Deny(refusal) => deny(&attempt, refusal.into()),
-            Decision::Allow(permit) => match self.shared.allow(who, &attempt, &permit) {
-                Ok(()) => self.forward(who, &attempt, &permit, wire, request, decided, &watch).await,
-                Err(unlogged) => unlogged,
-            },
+        let permit = match policy.snapshot.decide(&decided) {
+            Decision::Deny(refusal) => return deny(&attempt, refusal.into()),
+            Decision::Allow(permit) => permit,
+        };
+        if let Err(unlogged) = self.shared.allow(who, &attempt, &permit) {
+            return unlogged;
+        }
+        match canonical(request, &permit, wire, &decided, &watch) {
+            Ok(outgoing) => self.forward(who, &attempt, &permit, wire, outgoing, watch.revoked(decided)).await,
+            Err(why) => deny(&attempt, Denied::malformed(&why)),
         }
     }
 
-    #[allow(clippy::too_many_arguments, reason = "one request, with all that was decided about it")]
+    /// Sends the request on, for as long as its grant lasts.
     async fn forward(
         &self,
         who: &Who,
         attempt: &Attempt,
         permit: &Permit,
         wire: Wire,
-        request: Request<Incoming>,
-        decided: request::Request,
-        watch: &Watch,
+        outgoing: Request<Body>,
+        mut revoked: Revoked,
     ) -> Response<Body> {
-        let outgoing = match canonical(request, permit, wire, &decided, watch) {
-            Ok(outgoing) => outgoing,
-            Err(why) => return self.shared.deny(who, attempt, Denied::malformed(&why), None),
-        };
-        let mut revoked = watch.revoked(decided);
         let sent = tokio::select! {
             sent = self.upstream.send(&self.shared.dialer, permit, wire, outgoing) => sent,
             gone = &mut revoked => {
