@@ -18,6 +18,7 @@
 //! only considered once a point shows that it matters.
 
 mod ceiling;
+mod exact;
 mod language;
 mod lower;
 mod prove;

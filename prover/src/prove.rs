@@ -1,6 +1,6 @@
 //! The question, asked of the exact engine.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -11,10 +11,11 @@ use narrowgate_core::digest::Digest;
 use narrowgate_core::schema;
 
 use crate::ceiling::{Ceiling, Side};
-use crate::lower::{Cube, Env, NotLowered, Unsupported};
-use crate::replay::{Refused, Witness, confirms, witness};
+use crate::exact::{Attempt, Found};
+use crate::lower::{NotLowered, Unsupported};
+use crate::replay::{Witness, confirms};
 use crate::sign::{Approval, SigningKey};
-use crate::solve::{Budget, Exhausted, MOST_CUBES, Point, find_uncovered};
+use crate::solve::{Budget, Exhausted, MOST_CUBES};
 use crate::verdict::{Counterexample, Digests, Outcome, Reason, Verdict};
 
 /// What a proof may cost.
@@ -121,11 +122,10 @@ pub fn prove(candidate: &Compiled, ceiling: &Ceiling, options: &Options) -> Outc
         }
     };
     let start = Instant::now();
-    let mut attempt =
-        Attempt { candidate: &side, ceiling: ceiling.side(), budget, proven: HashSet::new(), environments_checked: 0 };
+    let mut attempt = Attempt::new(&side, ceiling.side(), budget);
     let found = attempt.run();
     let engine_time = start.elapsed();
-    let environments_checked = attempt.environments_checked;
+    let environments_checked = attempt.environments_checked();
     let verdict = match found {
         Found::Nothing => match gap(&side, ceiling.side()) {
             _ if environments_checked == 0 => Verdict::Inconclusive(Reason {
@@ -184,111 +184,4 @@ fn doubt(candidate: &Side, ceiling: &Side) -> Option<Reason> {
 fn unsupported(whose: &str, id: &str, what: &str) -> Reason {
     let message = format!("{whose}'s {id:?} uses a construct that the exact engine does not model: {what}");
     Reason { code: "unsupported_construct", message }
-}
-
-enum Found {
-    Nothing,
-    Witness {
-        witness: Box<Witness>,
-        policy: String,
-    },
-    /// Points were found, but none that could be made a request.
-    NotCanonical,
-    Exhausted(Exhausted),
-}
-
-struct Attempt<'a> {
-    candidate: &'a Side,
-    ceiling: &'a Side,
-    budget: Budget,
-    /// Questions that had no witness: target and obstacles by address. Most repeat from method to method.
-    proven: HashSet<(*const Cube, Vec<*const Cube>, Vec<*const Cube>)>,
-    environments_checked: usize,
-}
-
-impl<'a> Attempt<'a> {
-    fn run(&mut self) -> Found {
-        let mut missed = false;
-        let candidate = self.candidate;
-        for (at, env) in candidate.envs.iter().enumerate() {
-            self.environments_checked += 1;
-            let Some(permits) = candidate.permits.get(at) else { continue };
-            for entry in permits.entries() {
-                let Some(cube) = entry.cube() else { continue };
-                match self.permit(at, env, cube) {
-                    Found::Nothing => {}
-                    Found::NotCanonical => missed = true,
-                    Found::Witness { witness, .. } => {
-                        let policy = candidate.ids.get(entry.policy).cloned().unwrap_or_default();
-                        return Found::Witness { witness, policy };
-                    }
-                    exhausted => return exhausted,
-                }
-            }
-        }
-        if missed { Found::NotCanonical } else { Found::Nothing }
-    }
-
-    /// Whether one alternative of one permit is inside the ceiling. It is where every request in it, but for those
-    /// that the candidate denies itself, is in a permit and in no forbid of the ceiling.
-    fn permit(&mut self, at: usize, env: &Env, cube: &'a Cube) -> Found {
-        let near = |indices: &'a [crate::ceiling::Index]| indices.get(at).map(|i| i.near(cube)).unwrap_or_default();
-        let denied = near(&self.candidate.forbids);
-        let mut covered = denied.clone();
-        covered.extend(near(&self.ceiling.permits));
-        let forbidden = near(&self.ceiling.forbids);
-        if let Err(exhausted) = self.budget.work(8 + covered.len() + 8 * forbidden.len()) {
-            return Found::Exhausted(exhausted);
-        }
-        let address = |cubes: &[&Cube]| cubes.iter().map(|c| std::ptr::from_ref::<Cube>(c)).collect::<Vec<_>>();
-        // `OTHER` has a method of its own; everywhere else equal cubes are equal questions.
-        let key = (std::ptr::from_ref(cube), address(&covered), address(&forbidden));
-        if self.proven.contains(&key) {
-            return Found::Nothing;
-        }
-        let mut missed = false;
-        let forbidden_parts: Vec<Cube> = forbidden.iter().filter_map(|forbid| cube.and(forbid)).collect();
-        let questions = [(cube, &covered)].into_iter().chain(forbidden_parts.iter().map(|part| (part, &denied)));
-        for (target, obstacles) in questions {
-            match self.search(target, obstacles, env) {
-                Found::Nothing => {}
-                Found::NotCanonical => missed = true,
-                found => return found,
-            }
-        }
-        if missed {
-            return Found::NotCanonical;
-        }
-        self.proven.insert(key);
-        Found::Nothing
-    }
-
-    /// A request in `target` and in no obstacle. Where the engine's universe is larger than what can occur, a point
-    /// that cannot is put aside and the search goes on, a limited number of times.
-    fn search(&mut self, target: &Cube, obstacles: &[&Cube], env: &Env) -> Found {
-        const TRIES: usize = 16;
-        let mut narrowed: Option<Cube> = None;
-        // Whether a point was put aside that a request might yet be made of.
-        let mut missed = false;
-        let nothing = |missed| if missed { Found::NotCanonical } else { Found::Nothing };
-        for _ in 0..TRIES {
-            let target = narrowed.as_ref().unwrap_or(target);
-            let point: Point = match find_uncovered(target, obstacles, &mut self.budget) {
-                Ok(None) => return nothing(missed),
-                Ok(Some(point)) => point,
-                Err(exhausted) => return Found::Exhausted(exhausted),
-            };
-            match witness(&point, env) {
-                Ok(witness) => return Found::Witness { witness: Box::new(witness), policy: String::new() },
-                Err(Refused { var, word, never }) => {
-                    missed |= !never;
-                    match target.without(&var, &word) {
-                        Some(rest) => narrowed = Some(rest),
-                        None => return nothing(missed),
-                    }
-                }
-            }
-        }
-        Found::NotCanonical
-    }
 }
