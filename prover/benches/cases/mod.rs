@@ -79,6 +79,8 @@ pub(crate) fn all() -> Vec<(&'static str, &'static [usize], Build)> {
         }),
         ("prefixes by suffixes, inside", &[4, 8, 16, 32], |n| cedar("true", (0..n).map(|at| band(at, n)))),
         ("prefixes by suffixes, one missing", &[4, 8, 16, 32], |n| cedar("true", (1..n).map(|at| band(at, n)))),
+        ("grid over two variables, inside", &[4, 16, 36, 64], |n| cedar(TAGGED, (0..n).map(|at| cell(at, n)))),
+        ("grid over two variables, one missing", &[4, 16, 36, 64], |n| cedar(TAGGED, (1..n).map(|at| cell(at, n)))),
         ("stars in one pattern, inside", &[5, 20, 40], |n| {
             cedar(
                 &format!("context.path like \"/{}\"", "*ab".repeat(n)),
@@ -166,6 +168,23 @@ fn band(at: usize, of: usize) -> String {
         (n, true) => format!("{} && !(context.path like \"*{}\")", like(n), letter(n)),
         (n, false) => like(n),
     }
+}
+
+const TAGGED: &str = "context.query.hasTag(\"k\")";
+
+/// The `at`th of `of` cells: a band of the paths by what they contain first, and one of a query key's values by how
+/// they end.
+fn cell(at: usize, of: usize) -> String {
+    let side = of.isqrt();
+    let band = |n: usize, like: &dyn Fn(char) -> String| {
+        let letter = |n: usize| like(char::from(b'a' + u8::try_from(n).expect("few")));
+        let earlier = (0..n).map(|n| format!("!({})", letter(n)));
+        let own = (n + 1 < side).then(|| letter(n));
+        earlier.chain(own).collect::<Vec<_>>().join(" && ")
+    };
+    let path = band(at / side, &|c| format!("context.path like \"*{c}*\""));
+    let value = band(at % side, &|c| format!("context.query.getTag(\"k\") like \"*{c}\""));
+    format!("{TAGGED} && {path} && {value}")
 }
 
 fn contains(count: usize) -> Vec<String> {
