@@ -17,6 +17,7 @@
 //! a search among a handful of small automata. There is also no product automaton over all rules: each obstacle is
 //! only considered once a point shows that it matters.
 
+mod analyse;
 mod ceiling;
 mod exact;
 mod language;
@@ -28,6 +29,10 @@ mod sign;
 mod solve;
 mod verdict;
 
+pub use analyse::{
+    Analysis, CheckReport, CheckedFile, Concern, Finding, FindingKind, FindingReport, Level, Near, NotAnalysed,
+    PlaceReport, Sample, analyse_ceiling, analyse_policy, concern, unsupported,
+};
 pub use ceiling::{Ceiling, CeilingError};
 pub use prove::{Options, Proven, prove};
 pub use report::{Report, ReportCounterexample, ReportDigests, ReportQuery, ReportRule};
