@@ -114,6 +114,28 @@ mod tests {
         check("a:\n  b:\n    - x\n    # no\n\n# no\nc: y\n", "/a", "b:\n    - x");
     }
 
+    /// The part is the policy: what Cedar reads from it alone is what it reads in its place.
+    #[test]
+    fn parts_are_what_cedar_calls_its_policies() {
+        let one = "permit(principal, action, resource) when { context.now < 1 && \"a\\\";b//\" == \"c\" }";
+        for text in [
+            format!("{one};"),
+            format!("{one};{one};forbid(principal, action, resource);"),
+            format!(
+                "// ;\"\n@a(\"// \\\" ;\")@b\n{one}// \";\n;\r\n\t@c(\"\\\\\")permit(principal, action, resource);// end;"
+            ),
+        ] {
+            let set: cedar_policy::PolicySet = text.parse().unwrap();
+            let parts = cedar_policies(&text);
+            assert_eq!(parts.len(), set.policies().count(), "{text}");
+            for (number, range) in parts.into_iter().enumerate() {
+                let alone = cedar_policy::Policy::parse(None, &text[range]).unwrap();
+                let id = cedar_policy::PolicyId::new(format!("policy{number}"));
+                assert_eq!(alone.to_json().unwrap(), set.policy(&id).unwrap().to_json().unwrap(), "{text}");
+            }
+        }
+    }
+
     #[test]
     fn policies_of_a_cedar_text_are_found() {
         let text = "// a; comment\n@id(\"x;\\\";\")\npermit(principal, action, resource);\n\nforbid (principal, action, resource) // ;\nwhen { context.now < 1 / 2 && \"é;\" == \"\\\\\" };permit(principal,action,resource)";

@@ -251,6 +251,21 @@ fn a_thousand_permits_are_no_trouble() {
     }
 }
 
+#[test]
+fn a_thousand_findings_are_no_trouble() {
+    let one = |n: usize| get(&format!("{A} && context.path like \"/repos/d{n}/*\" && resource.port == {}", n % 3 + 1));
+    let wide = get(&format!("{A} && resource.port < 3"));
+    let shadow = deny(&format!("{A} && resource.port == 3"));
+    let text: String = (0..1000).map(one).chain([wide, shadow]).collect();
+    let ceiling = ceiling(&text);
+    let started = Instant::now();
+    let analysis = analyse_ceiling(&ceiling, &Options::default());
+    eprintln!("{:?}", started.elapsed());
+    let count = |kind| analysis.findings.iter().filter(|finding| finding.kind == kind).count();
+    assert_eq!((count(FindingKind::Redundant), count(FindingKind::ShadowedByForbid)), (667, 333));
+    assert_eq!(analysis.not_analysed, []);
+}
+
 fn names(concern: &Concern) -> String {
     match concern {
         Concern::Forbidden(ids) => format!("forbidden {}", ids.join(" ")),

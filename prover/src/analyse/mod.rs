@@ -48,7 +48,7 @@ pub struct Finding {
     pub policy: Option<String>,
     /// The policies that together are why: the forbids, the permits that cover it, the permits that allow everything.
     pub by: Vec<String>,
-    /// The actions it is about, in the schema's order; empty where it is about every action that the policy names.
+    /// The actions it is about, that of opaque bytes last; empty where it is about every action that the policy names.
     pub actions: Vec<String>,
     /// A request that shows it. `None` only where there can be none.
     pub witness: Option<Box<Sample>>,

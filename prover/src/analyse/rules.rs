@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use narrowgate_core::cedar::is_allowed;
 use narrowgate_core::compile::Compiled;
+use narrowgate_core::schema;
 
 use super::cover::{Covered, blame};
 use super::probe::{Probe, Sample, probe, satisfied};
 use super::view::{Part, Rule, View};
 use super::{Analysis, Finding, FindingKind, NotAnalysed, exhausted};
 use crate::ceiling::Side;
-use crate::lower::Cube;
+use crate::lower::{Cube, Env};
 use crate::prove::Options;
 use crate::solve::{Budget, Exhausted};
 
@@ -197,7 +198,10 @@ impl<'a> Analyst<'a> {
     fn bounds(&self) -> Result<Vec<Finding>, Unanswered> {
         let mut everything: BTreeMap<BTreeSet<usize>, Finding> = BTreeMap::new();
         let mut nothing: Option<Finding> = None;
-        for (env, about) in self.view.envs().iter().enumerate() {
+        // Requests that a person can type come first.
+        let mut envs: Vec<(usize, &Env)> = self.view.envs().iter().enumerate().collect();
+        envs.sort_by_key(|(_, env)| (!env.http, schema::actions().position(|action| action == env.action)));
+        for (env, about) in envs {
             let mut budget = self.budget();
             let any = Cube::default();
             let whole = Part { env, cube: &any };
