@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cedar_policy::{Authorizer, Decision, Policy, PolicyId, PolicySet};
+use cedar_policy::{Authorizer, Effect, Policy, PolicyId, PolicySet};
 use narrowgate_core::cedar;
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::request::Request;
@@ -62,22 +62,38 @@ pub(super) fn probe(target: &Cube, obstacles: &[&Cube], env: &Env, budget: &mut 
     Ok(Probe::Doubt)
 }
 
-/// Which of `ids` a request satisfies, by Cedar's own authorizer; `None` where one of them cannot be evaluated.
-pub(super) fn satisfied(compiled: &Compiled, ids: &[&str], request: &Request) -> Option<Vec<String>> {
-    let (asked, entities) = cedar::request(request, compiled.globs()).ok()?;
-    let mut out = Vec::new();
-    for id in ids {
-        let policy: Policy = compiled.policies().policy(&PolicyId::new(id))?.clone();
-        let mut alone = PolicySet::new();
-        alone.add(policy).ok()?;
-        let response = Authorizer::new().is_authorized(&asked, &alone, &entities);
-        if response.diagnostics().errors().next().is_some() {
-            return None;
-        }
-        // A forbid alone denies as no policy at all would, but is then the reason.
-        if response.decision() == Decision::Allow || response.diagnostics().reason().next().is_some() {
-            out.push((*id).to_owned());
-        }
+/// Which policies of a set a request satisfies, by Cedar's own authorizer. Permits are asked about one at a time: in a
+/// large set the others are most of it.
+pub(super) struct Replay<'a> {
+    compiled: &'a Compiled,
+    forbids: PolicySet,
+}
+
+/// What Cedar says about a request.
+pub(super) struct Replayed {
+    /// Of the permits that were asked about.
+    pub(super) permits: Vec<String>,
+    /// Of all forbids.
+    pub(super) forbids: Vec<String>,
+}
+
+impl<'a> Replay<'a> {
+    /// `None` where a policy cannot be taken apart from the others, which static policies can.
+    pub(super) fn new(compiled: &'a Compiled) -> Option<Replay<'a>> {
+        let forbids = compiled.policies().policies().filter(|policy| policy.effect() == Effect::Forbid);
+        Some(Replay { compiled, forbids: PolicySet::from_policies(forbids.cloned()).ok()? })
     }
-    Some(out)
+
+    /// `None` where something cannot be evaluated.
+    pub(super) fn of(&self, permits: &[&str], request: &Request) -> Option<Replayed> {
+        let permits = permits.iter().map(|id| self.compiled.policies().policy(&PolicyId::new(id)).cloned());
+        let permits = PolicySet::from_policies(permits.collect::<Option<Vec<Policy>>>()?).ok()?;
+        let (asked, entities) = cedar::request(request, self.compiled.globs()).ok()?;
+        let reasons = |set: &PolicySet| {
+            let response = Authorizer::new().is_authorized(&asked, set, &entities);
+            let reasons = response.diagnostics().reason().map(ToString::to_string).collect();
+            response.diagnostics().errors().next().is_none().then_some(reasons)
+        };
+        Some(Replayed { permits: reasons(&permits)?, forbids: reasons(&self.forbids)? })
+    }
 }

@@ -8,7 +8,7 @@ use narrowgate_core::compile::Compiled;
 use narrowgate_core::schema;
 
 use super::cover::{Covered, blame};
-use super::probe::{Probe, Sample, probe, satisfied};
+use super::probe::{Probe, Replay, Sample, probe};
 use super::view::{Part, Rule, View};
 use super::{Analysis, Finding, FindingKind, NotAnalysed, exhausted};
 use crate::ceiling::Side;
@@ -20,6 +20,7 @@ pub(super) struct Analyst<'a> {
     compiled: &'a Compiled,
     side: &'a Side,
     view: View<'a>,
+    replay: Option<Replay<'a>>,
     options: &'a Options,
     deadline: Instant,
     /// Permits that were found to be of no use: nothing is redundant because of them.
@@ -42,7 +43,8 @@ impl From<Exhausted> for Unanswered {
 impl<'a> Analyst<'a> {
     pub(super) fn new(compiled: &'a Compiled, side: &'a Side, options: &'a Options, start: Instant) -> Analyst<'a> {
         let deadline = start + options.timeout;
-        Analyst { compiled, side, view: View::of(compiled, side), options, deadline, useless: BTreeSet::new() }
+        let (view, replay) = (View::of(compiled, side), Replay::new(compiled));
+        Analyst { compiled, side, view, replay, options, deadline, useless: BTreeSet::new() }
     }
 
     /// Everything; `bounds` also says what is unbounded and what is not covered.
@@ -184,14 +186,19 @@ impl<'a> Analyst<'a> {
         others
     }
 
-    /// Has Cedar say that the policy and one of those to blame match the request, and that the whole set decides so.
+    /// Has Cedar say that the policy and one of those to blame match the request, and what the set then decides.
     fn confirm(&self, rule: &Rule<'a>, by: &BTreeSet<usize>, sample: &Sample, allowed: bool) -> Result<(), Unanswered> {
-        let ids = by.iter().filter_map(|number| self.view.rules.get(*number)).map(|rule| rule.id);
-        let ids: Vec<&str> = [rule.id].into_iter().chain(ids).collect();
-        let found = satisfied(self.compiled, &ids, &sample.request).ok_or(Unanswered::Spurious)?;
-        let matches = found.first().is_some_and(|id| id == rule.id) && found.len() > 1;
-        let decided = is_allowed(self.compiled, &sample.request, self.compiled.globs()) == allowed;
-        if matches && decided { Ok(()) } else { Err(Unanswered::Spurious) }
+        let others: Vec<&str> = by.iter().filter_map(|n| self.view.rules.get(*n)).map(|rule| rule.id).collect();
+        let permits: Vec<&str> = [rule.id].into_iter().chain(others.iter().copied().filter(|_| allowed)).collect();
+        let replay = self.replay.as_ref().ok_or(Unanswered::Spurious)?;
+        let said = replay.of(&permits, &sample.request).ok_or(Unanswered::Spurious)?;
+        let matched = said.permits.iter().any(|id| id == rule.id);
+        let explained = if allowed {
+            said.permits.len() > 1 && said.forbids.is_empty()
+        } else {
+            said.forbids.iter().any(|id| others.contains(&id.as_str()))
+        };
+        if matched && explained { Ok(()) } else { Err(Unanswered::Spurious) }
     }
 
     /// What is said about actions as a whole.
