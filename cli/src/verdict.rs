@@ -64,7 +64,7 @@ impl<'a> Explained<'a> {
             }
         }
         let report = serde_json::to_value(report).map_err(Failure::undecided)?;
-        self.findings(&report, &mut log);
+        findings(self.candidate, &report, &mut log);
         let about = ["verdict", "engine", "environments_checked", "digests"];
         let about = about.map(|name| (name.to_owned(), report.get(name).cloned().unwrap_or_default()));
         Ok(log.finish(exit, json!(BTreeMap::from(about))))
@@ -102,23 +102,6 @@ impl<'a> Explained<'a> {
         });
     }
 
-    /// Findings are read from the report, where each has a name, a place and a detail.
-    fn findings(&self, report: &Value, log: &mut Log) {
-        let findings = report.get("findings").and_then(Value::as_array).into_iter().flatten();
-        for finding in findings {
-            let text = |name: &str| finding.get(name).and_then(Value::as_str).unwrap_or_default();
-            let tightest = finding.get("tightest").filter(|value| !value.is_null());
-            log.add(Said {
-                rule: text("name"),
-                level: Level::Warning,
-                message: text("detail").to_owned(),
-                at: Where::Place(self.candidate.place(text("where"))),
-                related: Vec::new(),
-                properties: tightest.map(|value| ("tightest".to_owned(), value.clone())).into_iter().collect(),
-            });
-        }
-    }
-
     /// The candidate's rule that allows the counterexample.
     fn allowing(&self, found: &Counterexample) -> Place<'a> {
         let pointer = found.rule.as_ref().map(crate::source::pointer).unwrap_or_default();
@@ -151,6 +134,23 @@ impl<'a> Explained<'a> {
     }
 }
 
+/// Findings are read from the report, where each has a name, a place and a detail.
+fn findings(candidate: &Candidate, report: &Value, log: &mut Log) {
+    let findings = report.get("findings").and_then(Value::as_array).into_iter().flatten();
+    for finding in findings {
+        let text = |name: &str| finding.get(name).and_then(Value::as_str).unwrap_or_default();
+        let tightest = finding.get("tightest").filter(|value| !value.is_null());
+        log.add(Said {
+            rule: text("name"),
+            level: Level::Warning,
+            message: text("detail").to_owned(),
+            at: Where::Place(candidate.place(text("where"))),
+            related: Vec::new(),
+            properties: tightest.map(|value| ("tightest".to_owned(), value.clone())).into_iter().collect(),
+        });
+    }
+}
+
 /// `this comes nearest, but does not cover the path and the query parameter "ref"`.
 fn lacking(near: &Near) -> String {
     match near.lacks.as_slice() {
@@ -165,7 +165,28 @@ fn lacking(near: &Near) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
     use super::*;
+
+    #[test]
+    fn findings_point_to_the_part_that_they_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("p.yaml");
+        let text = "version: 1\nnetwork_policies:\n  a:\n    endpoints:\n      - { host: a.example, port: 443, protocol: rest, rules: [{ allow: { method: GET, path: /* } }] }\n";
+        std::fs::write(&file, text).unwrap();
+        let candidate = Candidate::read(&file, None, None).unwrap();
+        let tightest = json!({ "allow": { "method": "GET", "path": "/a" } });
+        let place = "/network_policies/a/endpoints/0/rules/0/allow/path";
+        let finding = json!({ "name": "path_wildcard", "where": place, "detail": "why", "tightest": tightest });
+        let mut log = Log::default();
+        findings(&candidate, &json!({ "findings": [finding] }), &mut log);
+        let log = log.finish(Exit::Done, json!({}));
+        let result = &log["runs"][0]["results"][0];
+        assert_eq!((&result["ruleId"], &result["level"]), (&"narrowgate/path_wildcard".into(), &"warning".into()));
+        assert_eq!((&result["message"]["text"], &result["properties"]["tightest"]), (&"why".into(), &tightest));
+        let region = &result["locations"][0]["physicalLocation"]["region"];
+        assert_eq!((&region["startLine"], &region["snippet"]["text"]), (&5.into(), &"/*".into()));
+    }
 
     #[test]
     fn what_lacks_is_a_list() {

@@ -297,3 +297,20 @@ fn a_sound_ceiling_has_no_warnings_and_warnings_can_be_denied() {
     // What was not analysed in time is not sound.
     assert_eq!(dir.run(&["check", "hole.cedar", "--deny-warnings", "--timeout", "0ms"]).code, 1);
 }
+
+#[test]
+fn what_is_quoted_cannot_drive_the_terminal() {
+    let dir = Dir::new();
+    let hostile =
+        "permit (principal, action, resource) // \u{1b}[2J\u{202e}\u{7f}\nwhen { resource.host == \"a\u{1b}[2Jb\" };\n";
+    dir.write("hostile.cedar", hostile);
+    for args in [&["check", "hostile.cedar"][..], &["prove", "--policy", "policy.yaml", "--ceiling", "hostile.cedar"]] {
+        let output = dir.command(args).env("CLICOLOR_FORCE", "1").output().unwrap();
+        let out = String::from_utf8(output.stdout).unwrap();
+        // Colours are there, so nothing was stripped on the way.
+        assert!(out.contains("\u{1b}[") && out.contains("hostile.cedar"), "{out:?}");
+        for hidden in ["\u{1b}[2J", "\u{202e}", "\u{7f}"] {
+            assert!(!out.contains(hidden), "{args:?} {hidden:?}: {out:?}");
+        }
+    }
+}

@@ -10,6 +10,7 @@ use crate::tree::{Node, Value};
 #[derive(Debug)]
 pub struct Document {
     root: Node,
+    text: String,
     /// The byte at which each character starts, and the text's length.
     bytes: Vec<usize>,
 }
@@ -19,7 +20,7 @@ impl Document {
     pub fn parse(text: &str) -> Option<Document> {
         let root = Node::parse(text).ok()?;
         let bytes = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
-        Some(Document { root, bytes })
+        Some(Document { root, text: text.to_owned(), bytes })
     }
 
     /// The bytes of what a JSON pointer leads to, or of the nearest thing on the way there that exists.
@@ -38,8 +39,27 @@ impl Document {
             }
         }
         let byte = |at: usize| self.bytes.get(at).or(self.bytes.last()).copied().unwrap_or_default();
-        byte(node.span.start)..byte(node.span.end)
+        let (start, end) = (byte(node.span.start), byte(node.span.end));
+        match (&node.value, self.text.get(start..end).and_then(quoted)) {
+            (Value::Scalar { plain: false, .. }, Some(length)) => start..start + length,
+            _ => start..end,
+        }
     }
+}
+
+/// How long a quoted scalar is: the parser's end takes in what is behind it on the line, comments included.
+fn quoted(text: &str) -> Option<usize> {
+    let quote = text.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    let mut chars = text.char_indices().skip(1).peekable();
+    while let Some((at, c)) = chars.next() {
+        match (c, chars.peek()) {
+            ('\\', _) if quote == '"' => drop(chars.next()),
+            ('\'', Some((_, '\''))) if quote == '\'' => drop(chars.next()),
+            _ if c == quote => return Some(at + 1),
+            _ => {}
+        }
+    }
+    None
 }
 
 /// The bytes of each policy of a Cedar text, in order, from its first annotation or its effect to its semicolon.
@@ -110,7 +130,11 @@ mod tests {
         let json = r#"{"a/b": {"c~d": [1, {"e": "\u00e9"}]}}"#;
         check(json, "/a~1b/c~0d/1", r#"{"e": "\u00e9"}"#);
         check(json, "", json);
-        check("a:\n  b: x\nc: y\n", "/a", "b: x");
+        check("\u{feff}a:\n  b: x\nc: y\n", "/a", "b: x");
+        check("a: 'it''s' # x\nb: \"\\\"\"   \n", "/a", "'it''s'");
+        check("a: x y # x\nb: z", "/a", "x y");
+        check("a: it # x\nb: \"\\\"\"   # \"\n", "/b", "\"\\\"\"");
+        check("a:\n  - \n  - >-\n    folded\n    text\n\nb: [\n  {c: d},\n] \n", "/b", "[\n  {c: d},\n]");
         check("a:\n  b:\n    - x\n    # no\n\n# no\nc: y\n", "/a", "b:\n    - x");
     }
 
