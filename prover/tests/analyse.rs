@@ -83,20 +83,32 @@ fn a_sound_ceiling_has_no_findings() {
 
 #[test]
 fn what_never_applies_is_named() {
-    let both = format!("{A} && resource.host == \"b.example\"");
-    check(&[get(A), get(&both)].concat(), &["permit_never_applies policy1"]);
-    check(&[get(A), deny("resource.port == 0")].concat(), &["forbid_never_applies policy1"]);
+    let check = |text: &str, expect: &str, message: &str| {
+        check(text, &[expect]);
+        let analysis = analyse_ceiling(&ceiling(text), &Options::default());
+        assert!(analysis.findings[0].message().ends_with(message), "{}", analysis.findings[0].message());
+    };
+    let contradiction = format!("{A} && resource.port == 1 && resource.port == 2");
+    check(&[get(A), get(&contradiction)].concat(), "permit_never_applies policy1", "it allows nothing");
+    check(&[get(A), deny("resource.port == 0")].concat(), "forbid_never_applies policy1", "it forbids nothing");
     // Only an engine that knows what a canonical request is can say so.
+    for (never, what) in [
+        ("context.path like \"*/../*\"", "path"),
+        ("context.path like \"a*\" && resource.port == 443", "path"),
+        ("resource.host like \"*A*\"", "host"),
+        ("resource.labels == 0 && resource.host like \"*.example\"", "host"),
+        ("context.path like \"/a/*\" && context.segments.count == 1", "path"),
+        ("resource.host like \"*A*\" || context.path like \"a*\"", "host or path"),
+    ] {
+        let message = format!("; there can be no such {what}");
+        check(&[get(A), get(never)].concat(), "permit_never_applies policy1", &message);
+    }
     for never in [
-        "context.path like \"*/../*\"",
-        "context.path like \"a*\"",
-        "resource.host like \"*A*\"",
-        "resource.labels == 0 && resource.host like \"*.example\"",
-        "context.path like \"/a/*\" && context.segments.count == 1",
         "resource.port > 443 && resource.port < 444",
+        "resource.host == \"a.example\" && resource.host like \"b*\"",
         "context.query.hasTag(\"k\") && context.query.repeated.contains(\"k\")",
     ] {
-        check(&[get(A), get(never)].concat(), &["permit_never_applies policy1"]);
+        check(&[get(A), get(never)].concat(), "permit_never_applies policy1", "");
     }
 }
 

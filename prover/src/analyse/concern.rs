@@ -86,7 +86,8 @@ fn weight(var: &Var) -> usize {
     }
 }
 
-fn name(var: &Var) -> String {
+/// For a person.
+pub(super) fn name(var: &Var) -> String {
     match var {
         Var::Port => "port".to_owned(),
         Var::Now => "time".to_owned(),

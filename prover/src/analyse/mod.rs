@@ -50,6 +50,9 @@ pub struct Finding {
     pub by: Vec<String>,
     /// The actions it is about, that of opaque bytes last; empty where it is about every action that the policy names.
     pub actions: Vec<String>,
+    /// For what never applies: what of a request cannot be as the policy wants it (`path`, `host`), where it is one
+    /// thing that cannot and not several that contradict each other.
+    pub impossible: Vec<String>,
     /// A request that shows it. `None` only where there can be none.
     pub witness: Option<Box<Sample>>,
 }
@@ -129,9 +132,17 @@ impl Finding {
     /// The finding in a sentence, without the names of policies.
     pub fn message(&self) -> String {
         let actions = self.actions.join(", ");
+        let impossible = match self.impossible.join(" or ") {
+            none if none.is_empty() => String::new(),
+            some => format!("; there can be no such {some}"),
+        };
         match self.kind {
-            FindingKind::PermitNeverApplies => "no request satisfies this permit: it allows nothing".to_owned(),
-            FindingKind::ForbidNeverApplies => "no request satisfies this forbid: it forbids nothing".to_owned(),
+            FindingKind::PermitNeverApplies => {
+                format!("no request satisfies this permit: it allows nothing{impossible}")
+            }
+            FindingKind::ForbidNeverApplies => {
+                format!("no request satisfies this forbid: it forbids nothing{impossible}")
+            }
             FindingKind::ShadowedByForbid => "everything that this permit matches is forbidden".to_owned(),
             FindingKind::Redundant => "everything that this permit allows is allowed without it".to_owned(),
             FindingKind::AllowsEverything => format!("every request is allowed on {actions}: there is no bound"),

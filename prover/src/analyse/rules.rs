@@ -7,6 +7,7 @@ use narrowgate_core::cedar::is_allowed;
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::schema;
 
+use super::concern::name;
 use super::cover::{Covered, blame};
 use super::probe::{Probe, Replay, Sample, probe};
 use super::view::{Part, Rule, View};
@@ -101,11 +102,13 @@ impl<'a> Analyst<'a> {
             policy: Some(rule.id.to_owned()),
             by: self.names(&by),
             actions: Vec::new(),
+            impossible: Vec::new(),
             witness,
         };
         let Some(sample) = self.first(rule, |_| Vec::new(), &mut budget)? else {
             let kind = if permit { FindingKind::PermitNeverApplies } else { FindingKind::ForbidNeverApplies };
-            let found = finding(kind, BTreeSet::new(), None);
+            let found =
+                Finding { impossible: self.impossible(rule, &mut budget)?, ..finding(kind, BTreeSet::new(), None) };
             self.useless.insert(number);
             return Ok(Some(found));
         };
@@ -175,6 +178,22 @@ impl<'a> Analyst<'a> {
         if doubt { Err(Unanswered::Spurious) } else { Ok(None) }
     }
 
+    /// What of a request a policy that never applies asks for in vain. Variables are independent of each other, so in
+    /// every alternative that was not seen to contradict itself there is one that is to blame alone.
+    fn impossible(&self, rule: &Rule<'a>, budget: &mut Budget) -> Result<Vec<String>, Unanswered> {
+        let mut names = BTreeSet::new();
+        for part in &rule.parts {
+            let Some(env) = self.view.envs().get(part.env) else { continue };
+            for (var, _) in part.cube.iter() {
+                if let Probe::None = probe(&part.cube.only(var), &[], env, budget)? {
+                    names.insert(name(var));
+                    break;
+                }
+            }
+        }
+        Ok(names.into_iter().collect())
+    }
+
     /// The permits that can make this one redundant.
     fn others(&self, number: usize, rule: &Rule<'a>, part: Part<'a>) -> Vec<(usize, &'a Cube)> {
         let mut others = self.view.permits_near(part);
@@ -229,6 +248,7 @@ impl<'a> Analyst<'a> {
                     policy: None,
                     by: self.names(&by),
                     actions: Vec::new(),
+                    impossible: Vec::new(),
                     witness: Some(witness),
                 };
                 everything.entry(by).or_insert(new).actions.push(about.action.clone());
@@ -244,6 +264,7 @@ impl<'a> Analyst<'a> {
                 policy: None,
                 by: Vec::new(),
                 actions: Vec::new(),
+                impossible: Vec::new(),
                 witness: Some(witness),
             };
             nothing.get_or_insert_with(new).actions.push(about.action.clone());

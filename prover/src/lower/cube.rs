@@ -202,6 +202,11 @@ impl Cube {
         self.0.iter().map(|(var, con)| (var, con))
     }
 
+    /// Only the constraint on one variable.
+    pub(crate) fn only(&self, var: &Var) -> Cube {
+        Cube(self.0.iter().filter(|(v, _)| v == var).cloned().collect())
+    }
+
     /// What both allow; `None` where that is visibly nothing.
     pub(crate) fn and(&self, other: &Cube) -> Option<Cube> {
         let parts = self.0.iter().chain(&other.0).map(|(var, con)| Cond::One(var.clone(), con.clone()));
