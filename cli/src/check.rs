@@ -9,9 +9,8 @@ use clap::{Args, ValueEnum};
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::policy::{Policy, Role};
 use narrowgate_core::proposal::Proposal;
-use narrowgate_prover::{
-    Analysis, Ceiling, CheckReport, CheckedFile, FindingReport, Options, PlaceReport, analyse_ceiling, analyse_policy,
-};
+use narrowgate_prover::analyse::{self, Analysis, CheckReport, CheckedFile, FindingReport, PlaceReport};
+use narrowgate_prover::{Ceiling, Options};
 use owo_colors::OwoColorize as _;
 use serde_json::json;
 
@@ -51,7 +50,7 @@ enum Kind {
 /// A file with what there is to say about it.
 struct Checked {
     report: CheckedFile,
-    /// Absent where it could not be read.
+    /// Absent where there is nothing to point at.
     source: Option<Source>,
 }
 
@@ -97,7 +96,7 @@ impl Check {
             Ok(read) => read,
             Err(message) => {
                 report.errors = message.lines().map(str::to_owned).collect();
-                return Checked { report, source: Some(Source::document(name, text)) };
+                return Checked { report, source: None };
             }
         };
         report.valid = true;
@@ -149,14 +148,14 @@ fn read(
                 count(endpoints, "endpoint", "endpoints"),
                 count(compiled.policies().policies().count(), "Cedar policy", "Cedar policies")
             );
-            let analysis = analyse_policy(&compiled, options);
+            let analysis = analyse::policy(&compiled, options);
             Ok((summary, Some((compiled, analysis))))
         }
         Kind::Ceiling => {
             let ceiling = Ceiling::parse(text, file).map_err(|error| error.to_string())?;
             let compiled = ceiling.compiled().clone();
             let summary = count(compiled.policies().policies().count(), "Cedar policy", "Cedar policies");
-            let analysis = analyse_ceiling(&ceiling, options);
+            let analysis = analyse::ceiling(&ceiling, options);
             Ok((summary, Some((compiled, analysis))))
         }
         Kind::Proposal => {

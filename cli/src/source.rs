@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::locate::{Document, cedar_policies, line_column};
-use narrowgate_prover::PlaceReport;
+use narrowgate_prover::analyse::PlaceReport;
 
 /// A text and the name it was given on the command line.
 #[derive(Debug)]

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use annotate_snippets::Level as Shade;
-use narrowgate_prover::{Ceiling, Concern, Counterexample, Near, Outcome, Report, Verdict, concern, unsupported};
+use narrowgate_prover::analyse::{Concern, Near, concern, unsupported};
+use narrowgate_prover::{Ceiling, Counterexample, Outcome, Report, Verdict};
 use serde_json::{Value, json};
 
 use crate::candidate::Candidate;

@@ -9,6 +9,7 @@
 //! - `lower` reads Cedar's syntax tree, the artefact that is enforced, into constraints on one variable each;
 //! - `solve` looks for a point of one cube outside a union of others, with `language` for what constrains strings;
 //! - [`prove`] asks that question for each permit of the policy in each request environment, and replays the answer;
+//! - [`analyse`] asks it more, for whoever writes ceilings;
 //! - [`SigningKey`] and [`Proven::certify`] carry a proof across a process edge, [`Report`] carries an outcome to
 //!   people and scripts.
 //!
@@ -17,7 +18,7 @@
 //! a search among a handful of small automata. There is also no product automaton over all rules: each obstacle is
 //! only considered once a point shows that it matters.
 
-mod analyse;
+pub mod analyse;
 mod ceiling;
 mod exact;
 mod language;
@@ -29,10 +30,6 @@ mod sign;
 mod solve;
 mod verdict;
 
-pub use analyse::{
-    Analysis, CheckReport, CheckedFile, Concern, Finding, FindingKind, FindingReport, Level, Near, NotAnalysed,
-    PlaceReport, Sample, analyse_ceiling, analyse_policy, concern, unsupported,
-};
 pub use ceiling::{Ceiling, CeilingError};
 pub use prove::{Options, Proven, prove};
 pub use report::{Report, ReportCounterexample, ReportDigests, ReportQuery, ReportRule};

@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 use narrowgate_core::cedar::is_allowed;
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::policy::{Policy, Role};
-use narrowgate_prover::{
-    Analysis, Ceiling, Concern, Finding, FindingKind, Options, Verdict, analyse_ceiling, analyse_policy, concern, prove,
-};
+use narrowgate_prover::analyse::{self, Analysis, Concern, Finding, FindingKind, concern};
+use narrowgate_prover::{Ceiling, Options, Verdict, prove};
 use proptest::prelude::*;
 
 fn ceiling(text: &str) -> Ceiling {
@@ -39,7 +38,7 @@ fn lines(analysis: &Analysis) -> Vec<String> {
 /// What is said about a ceiling, apart from actions that it does not cover.
 fn check(text: &str, expect: &[&str]) {
     let ceiling = ceiling(text);
-    let analysis = analyse_ceiling(&ceiling, &Options::default());
+    let analysis = analyse::ceiling(&ceiling, &Options::default());
     let found: Vec<String> =
         lines(&analysis).into_iter().filter(|line| !line.starts_with("action_not_covered")).collect();
     assert_eq!(found, expect, "{text}");
@@ -78,14 +77,14 @@ fn a_sound_ceiling_has_no_findings() {
     let everything = ceiling(&format!(
         "permit(principal, action, resource) when {{ {A} }}; forbid(principal, action == Action::\"connect\", resource);"
     ));
-    assert_eq!(lines(&analyse_ceiling(&everything, &Options::default())), Vec::<String>::new());
+    assert_eq!(lines(&analyse::ceiling(&everything, &Options::default())), Vec::<String>::new());
 }
 
 #[test]
 fn what_never_applies_is_named() {
     let check = |text: &str, expect: &str, message: &str| {
         check(text, &[expect]);
-        let analysis = analyse_ceiling(&ceiling(text), &Options::default());
+        let analysis = analyse::ceiling(&ceiling(text), &Options::default());
         assert!(analysis.findings[0].message().ends_with(message), "{}", analysis.findings[0].message());
     };
     let contradiction = format!("{A} && resource.port == 1 && resource.port == 2");
@@ -179,7 +178,7 @@ fn what_is_unbounded_and_what_is_not_covered_is_named() {
         "permit(principal, action in Action::\"read\", resource); forbid(principal, action, resource) when { resource.port == 22 };",
         &[],
     );
-    let uncovered = |text: &str| lines(&analyse_ceiling(&ceiling(text), &Options::default()));
+    let uncovered = |text: &str| lines(&analyse::ceiling(&ceiling(text), &Options::default()));
     assert_eq!(
         uncovered(&format!("permit(principal, action in Action::\"read\", resource) when {{ {A} }};")),
         ["action_not_covered POST PUT PATCH DELETE OTHER connect: curl -X POST 'https://example.com/'"]
@@ -196,7 +195,7 @@ fn what_is_unbounded_and_what_is_not_covered_is_named() {
 #[test]
 fn what_is_not_modelled_is_named_and_never_counts_against_others() {
     let odd = "permit(principal, action, resource) when { resource.port + 1 == 444 };\n";
-    let found = lines(&analyse_ceiling(&ceiling(&[odd, &get(A)].concat()), &Options::default()));
+    let found = lines(&analyse::ceiling(&ceiling(&[odd, &get(A)].concat()), &Options::default()));
     let named = "not_analysed policy0 unsupported_construct: uses a construct that the exact engine does not model: +";
     assert_eq!(found, [named]);
     let odd = odd.replace("permit", "forbid");
@@ -210,7 +209,7 @@ fn policies_are_told_about_their_rules() {
             "version: 1\nnetwork_policies:\n  p:\n    endpoints:\n      - {{ host: a.example, port: 443, protocol: rest, {members} }}\n"
         );
         let policy = Policy::parse(&text, "policy.yaml", Role::Policy).unwrap_or_else(|e| panic!("{e}\n{text}"));
-        lines(&analyse_policy(&Compiled::policy(&policy).unwrap(), &Options::default()))
+        lines(&analyse::policy(&Compiled::policy(&policy).unwrap(), &Options::default()))
     };
     let allow = |rules: &[&str]| {
         let each: Vec<String> = rules.iter().map(|rule| format!("{{ allow: {{ {rule} }} }}")).collect();
@@ -239,7 +238,7 @@ fn the_budget_is_kept_and_what_it_leaves_open_is_named() {
     let none = Options { timeout: Duration::ZERO, ..Options::default() };
     let few = Options { max_states: 3, ..Options::default() };
     for (options, code) in [(none, "timeout"), (few, "resource_limit")] {
-        let analysis = analyse_ceiling(&ceiling, &options);
+        let analysis = analyse::ceiling(&ceiling, &options);
         assert!(analysis.findings.iter().all(|f| f.kind == FindingKind::ActionNotCovered), "{:?}", lines(&analysis));
         assert!(analysis.not_analysed.iter().any(|not| not.code == code), "{:?}", lines(&analysis));
     }
@@ -256,7 +255,7 @@ fn a_thousand_permits_are_no_trouble() {
         let text: String = (0..1000).map(one).chain([one(7), deny("resource.port == 22")]).collect();
         let ceiling = ceiling(&text);
         let started = Instant::now();
-        let analysis = analyse_ceiling(&ceiling, &Options::default());
+        let analysis = analyse::ceiling(&ceiling, &Options::default());
         eprintln!("{case}: {:?}", started.elapsed());
         let found: Vec<&str> = analysis.findings.iter().filter_map(|f| f.policy.as_deref()).collect();
         assert_eq!((found, analysis.not_analysed.len()), (vec!["policy1000"], 0), "{case}");
@@ -271,7 +270,7 @@ fn a_thousand_findings_are_no_trouble() {
     let text: String = (0..1000).map(one).chain([wide, shadow]).collect();
     let ceiling = ceiling(&text);
     let started = Instant::now();
-    let analysis = analyse_ceiling(&ceiling, &Options::default());
+    let analysis = analyse::ceiling(&ceiling, &Options::default());
     eprintln!("{:?}", started.elapsed());
     let count = |kind| analysis.findings.iter().filter(|finding| finding.kind == kind).count();
     assert_eq!((count(FindingKind::Redundant), count(FindingKind::ShadowedByForbid)), (667, 333));
@@ -362,7 +361,7 @@ proptest! {
     #[test]
     fn findings_are_exactly_what_can_go(policies in proptest::collection::vec(random_policy(), 1..7)) {
         let whole = policies.concat();
-        let analysis = analyse_ceiling(&ceiling(&whole), &Options::default());
+        let analysis = analyse::ceiling(&ceiling(&whole), &Options::default());
         prop_assert!(analysis.not_analysed.is_empty(), "{:?}", lines(&analysis));
         let flagged: Vec<String> = analysis.findings.iter().filter_map(|f| f.policy.clone()).collect();
         let without = |gone: &dyn Fn(usize) -> bool, only: &dyn Fn(&str) -> bool| -> String {

@@ -11,7 +11,8 @@ use narrowgate_core::denial::{Denial, DenialRecord};
 use narrowgate_core::policy::json_schema;
 use narrowgate_core::wire::Bundle;
 use narrowgate_core::{certificate, schema};
-use narrowgate_prover::{CheckReport, Report};
+use narrowgate_prover::Report;
+use narrowgate_prover::analyse::CheckReport;
 use schemars::{JsonSchema, schema_for};
 use serde_json::Value;
 

@@ -154,14 +154,14 @@ impl Finding {
 }
 
 /// Analyses a ceiling.
-pub fn analyse_ceiling(ceiling: &Ceiling, options: &Options) -> Analysis {
+pub fn ceiling(ceiling: &Ceiling, options: &Options) -> Analysis {
     let start = Instant::now();
     let analyst = Analyst::new(ceiling.compiled(), ceiling.side(), options, start);
     analyst.run(true, start)
 }
 
 /// Analyses a policy: its rules, and not what it leaves open, which is what a policy is for.
-pub fn analyse_policy(policy: &Compiled, options: &Options) -> Analysis {
+pub fn policy(policy: &Compiled, options: &Options) -> Analysis {
     let start = Instant::now();
     let mut budget = Budget::new(options.max_states, start + options.timeout).cancelled_by(options.cancel.as_ref());
     match Side::of(policy, &mut budget) {
