@@ -41,11 +41,6 @@ pub(crate) fn policy(path: &Path) -> Result<Policy, Failure> {
     Policy::parse(&read(path)?, &path.display().to_string(), Role::Policy).map_err(Failure::invalid)
 }
 
-/// A ceiling, in Cedar or in the rule language.
-pub(crate) fn ceiling(path: &Path) -> Result<Ceiling, Failure> {
-    Ceiling::parse(&read(path)?, &path.display().to_string()).map_err(Failure::invalid)
-}
-
 /// The ceiling that a gateway starts with, as text and its file's name; `None`, said aloud, where there is none. Read
 /// once: the text that is checked here is the one that counts.
 pub(crate) fn optional_ceiling(path: Option<&Path>) -> Result<Option<(String, String)>, Failure> {

@@ -4,6 +4,7 @@
 //! anything about a request: deciding is `narrowgate-core`, proving `narrowgate-prover`, enforcing `narrowgate-proxy`.
 
 mod args;
+mod candidate;
 mod check;
 mod client;
 mod compile;
@@ -20,8 +21,12 @@ mod proxy;
 mod rule;
 mod runtime;
 mod sandbox;
+mod sarif;
+mod snippet;
+mod source;
 mod stack;
 mod up;
+mod verdict;
 mod verify;
 mod version;
 

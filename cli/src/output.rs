@@ -19,6 +19,18 @@ pub(crate) enum Format {
     Json,
 }
 
+/// `--format`, for answers about files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum FileFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For scripts.
+    Json,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+}
+
 /// Prints one line (or block) to standard output. Styling is stripped where the reader is not a terminal.
 pub(crate) fn line(text: impl Display) -> Result<(), Failure> {
     let mut out = anstream::stdout().lock();

@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use narrowgate_core::compile::Compiled;
-use narrowgate_core::policy::{Policy, Role};
-use narrowgate_core::proposal::Proposal;
+use narrowgate_core::policy::Policy;
 use narrowgate_core::wire::Bundle;
-use narrowgate_prover::{Approval, Options, Outcome, Proven, Report, SigningKey, Verdict, prove};
+use narrowgate_prover::{Approval, Ceiling, Options, Outcome, Proven, Report, SigningKey, Verdict, prove};
 use owo_colors::OwoColorize as _;
 
+use crate::candidate::Candidate;
 use crate::exit::{Ended, Exit, Failure};
 use crate::files::{self, Readers};
-use crate::output;
+use crate::output::{self, FileFormat};
+use crate::source::Source;
+use crate::verdict::Explained;
 
 /// Prove that a policy is inside a ceiling, or show a request that is not
 #[derive(Debug, Args)]
@@ -37,7 +39,7 @@ pub(crate) struct Prove {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     timeout: Duration,
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    format: FileFormat,
     /// Where to write the policy with its signed certificate, if it is within
     #[arg(long, value_name = "OUT", requires = "key")]
     certificate: Option<PathBuf>,
@@ -57,15 +59,6 @@ enum Engine {
     Both,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-enum Format {
-    #[default]
-    Text,
-    Json,
-    /// Not available in this version
-    Sarif,
-}
-
 impl Prove {
     pub(crate) fn run(self) -> Ended {
         if self.engine != Engine::Exact {
@@ -73,49 +66,35 @@ impl Prove {
                 "--engine smt and --engine both are not available in this version; use --engine exact",
             ));
         }
-        if self.format == Format::Sarif {
-            return Err(Failure::invalid("--format sarif is not available in this version; use text or json"));
-        }
-        let ceiling = files::ceiling(&self.ceiling)?;
-        let policy = self.candidate()?;
-        let compiled = Compiled::policy(&policy)
+        let (name, bound) = (self.ceiling.display().to_string(), files::read(&self.ceiling)?);
+        let ceiling = Ceiling::parse(&bound, &name).map_err(Failure::invalid)?;
+        let bound = Source::of(name, bound, ceiling.compiled());
+        let candidate = Candidate::read(&self.policy, self.baseline.as_deref(), self.proposal.as_deref())?;
+        let compiled = Compiled::policy(&candidate.policy)
             .map_err(|error| Failure::invalid(format!("{}: {error}", self.policy.display())))?;
         let options = Options { timeout: self.timeout, ..Options::default() };
         let outcome = prove(&compiled, &ceiling, &options);
         let report = Report::new(&outcome, &compiled);
         if let (Verdict::Within(proven), Some(out), Some(key)) = (&outcome.verdict, &self.certificate, &self.key) {
-            certify(proven, &policy, out, key)?;
+            certify(proven, &candidate.policy, out, key)?;
         }
-        match self.format {
-            Format::Json => output::json(&report)?,
-            Format::Text | Format::Sarif => output::line(text(&outcome, &report, &self.ceiling))?,
-        }
-        Ok(match &outcome.verdict {
+        let exit = match &outcome.verdict {
             Verdict::Within(_) => Exit::Done,
             Verdict::Exceeds(_) => Exit::Refused,
             Verdict::Unsupported(_) | Verdict::Inconclusive(_) => Exit::Undecided,
-        })
-    }
-
-    /// What would be in force: the baseline, the policy over it, the proposal's operations over both.
-    fn candidate(&self) -> Result<Policy, Failure> {
-        let mut policy = files::policy(&self.policy)?;
-        if let Some(path) = &self.baseline {
-            let mut composed = files::policy(path)?;
-            composed.on_miss = policy.on_miss;
-            composed.entries.append(&mut policy.entries);
-            // Two policies that are each valid may overlap (L4 beside inspected) where they meet.
-            let both = format!("{} over {}", self.policy.display(), path.display());
-            policy = Policy::parse(&composed.to_yaml(), &both, Role::Policy).map_err(Failure::invalid)?;
-        }
-        if let Some(path) = &self.proposal {
-            let named = |error: &dyn std::fmt::Display| Failure::invalid(format!("{}: {error}", path.display()));
-            let proposal = Proposal::parse(files::read(path)?.as_bytes()).map_err(|error| named(&error))?;
-            for operation in &proposal.operations {
-                policy = operation.apply(&policy).map_err(|error| named(&error))?;
+        };
+        let explained = Explained { candidate: &candidate, ceiling: &ceiling, bound: &bound, outcome: &outcome };
+        match self.format {
+            FileFormat::Json => output::json(&report)?,
+            FileFormat::Sarif => output::json(&explained.sarif(&report, exit)?)?,
+            FileFormat::Text => {
+                output::line(text(&outcome, &report, &self.ceiling))?;
+                if let Some(shown) = explained.text() {
+                    output::line(format!("\n{shown}"))?;
+                }
             }
         }
-        Ok(policy)
+        Ok(exit)
     }
 }
 
@@ -196,7 +175,7 @@ fn text(outcome: &Outcome, report: &Report, ceiling: &Path) -> String {
 }
 
 /// `10s`, `500ms`, `2m`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let number: u64 =

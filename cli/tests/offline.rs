@@ -4,21 +4,7 @@
 
 mod support;
 
-use support::Dir;
-
-/// Times and digests differ from run to run or from version to version.
-fn steady(text: &str) -> String {
-    let mut out = String::new();
-    for line in text.lines() {
-        let line = match line.split_once("took") {
-            Some((head, _)) => format!("{head}took          [time]"),
-            None => line.to_owned(),
-        };
-        out.push_str(&line);
-        out.push('\n');
-    }
-    out
-}
+use support::{Dir, steady};
 
 #[test]
 fn prove_says_within() {

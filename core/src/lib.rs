@@ -22,6 +22,7 @@ pub mod compile;
 pub mod decide;
 pub mod denial;
 pub mod digest;
+pub mod locate;
 pub mod pattern;
 pub mod policy;
 pub mod proposal;

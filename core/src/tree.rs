@@ -4,6 +4,7 @@
 //! Plain scalars stay text until a field says what it wants, so `main`, `1.0` and `no` are never guessed at.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -20,6 +21,8 @@ pub(crate) struct Node {
     pub(crate) line: usize,
     /// Column, from 1.
     pub(crate) column: usize,
+    /// What it takes up of the text, in characters from its start; empty for JSON.
+    pub(crate) span: Range<usize>,
     pub(crate) value: Value,
 }
 
@@ -76,14 +79,28 @@ struct Builder {
 
 /// A list or map that is being read.
 enum Open {
-    List { at: (usize, usize), items: Vec<Node> },
-    Map { at: (usize, usize), items: Vec<(String, Node)>, seen: HashSet<String>, key: Option<String> },
+    List { at: At, items: Vec<Node> },
+    Map { at: At, items: Vec<(String, Node)>, seen: HashSet<String>, key: Option<String> },
+}
+
+/// Where something starts.
+#[derive(Clone, Copy)]
+struct At {
+    line: usize,
+    column: usize,
+    index: usize,
+}
+
+impl At {
+    fn error(self, message: String) -> TreeError {
+        TreeError { line: self.line, column: self.column, message }
+    }
 }
 
 impl Builder {
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), TreeError> {
-        let at = (span.start.line(), span.start.col() + 1);
-        let fail = |message: &str| Err(TreeError { line: at.0, column: at.1, message: message.to_owned() });
+        let at = At { line: span.start.line(), column: span.start.col() + 1, index: span.start.index() };
+        let fail = |message: &str| Err(at.error(message.to_owned()));
         match event {
             Event::Alias(_) => return fail("aliases (*name) are not accepted; write the value out"),
             Event::Scalar(_, _, anchor, _) | Event::SequenceStart(anchor, _) | Event::MappingStart(anchor, _)
@@ -102,15 +119,21 @@ impl Builder {
             }
             Event::Scalar(text, style, _, _) => {
                 let plain = style == ScalarStyle::Plain;
-                self.add(at, Value::Scalar { text: text.into_owned(), plain })?;
+                self.add(at, span.end.index(), Value::Scalar { text: text.into_owned(), plain })?;
             }
             Event::SequenceStart(..) => self.open(at, Open::List { at, items: Vec::new() })?,
             Event::MappingStart(..) => {
                 self.open(at, Open::Map { at, items: Vec::new(), seen: HashSet::new(), key: None })?;
             }
             Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
-                Some(Open::List { at, items }) => self.add(at, Value::List(items))?,
-                Some(Open::Map { at, items, .. }) => self.add(at, Value::Map(items))?,
+                Some(Open::List { at, items }) => {
+                    let end = end(&span, items.last());
+                    self.add(at, end, Value::List(items))?;
+                }
+                Some(Open::Map { at, items, .. }) => {
+                    let end = end(&span, items.last().map(|(_, node)| node));
+                    self.add(at, end, Value::Map(items))?;
+                }
                 None => return fail("not YAML: an end without a start"),
             },
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
@@ -118,22 +141,21 @@ impl Builder {
         Ok(())
     }
 
-    fn open(&mut self, at: (usize, usize), open: Open) -> Result<(), TreeError> {
+    fn open(&mut self, at: At, open: Open) -> Result<(), TreeError> {
         if self.open.len() >= MAX_DEPTH {
-            let message = format!("nested deeper than {MAX_DEPTH} levels");
-            return Err(TreeError { line: at.0, column: at.1, message });
+            return Err(at.error(format!("nested deeper than {MAX_DEPTH} levels")));
         }
         self.open.push(open);
         Ok(())
     }
 
-    fn add(&mut self, at: (usize, usize), value: Value) -> Result<(), TreeError> {
-        let fail = |message: String| Err(TreeError { line: at.0, column: at.1, message });
+    fn add(&mut self, at: At, end: usize, value: Value) -> Result<(), TreeError> {
+        let fail = |message: String| Err(at.error(message));
         self.nodes += 1;
         if self.nodes > MAX_NODES {
             return fail(format!("more than {MAX_NODES} nodes"));
         }
-        let node = Node { line: at.0, column: at.1, value };
+        let node = Node { line: at.line, column: at.column, span: at.index..end.max(at.index), value };
         match self.open.last_mut() {
             None => self.root = Some(node),
             Some(Open::List { items, .. }) => items.push(node),
@@ -152,6 +174,16 @@ impl Builder {
             },
         }
         Ok(())
+    }
+}
+
+/// Where a list or map ends: at its bracket, or, where indentation ends it, with the last of what is in it (the parser
+/// says so only once it has seen what comes after, comments included).
+fn end(closing: &Span, last: Option<&Node>) -> usize {
+    match last {
+        Some(last) if closing.is_empty() => last.span.end,
+        // The parser's end of a bracket takes in what is behind it on the line.
+        _ => closing.start.index() + 1,
     }
 }
 
@@ -186,7 +218,7 @@ impl Node {
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Node, D::Error> {
         let value = deserializer.deserialize_any(JsonVisitor)?;
-        Ok(Node { line: 0, column: 0, value })
+        Ok(Node { line: 0, column: 0, span: 0..0, value })
     }
 }
 

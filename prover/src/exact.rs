@@ -1,10 +1,11 @@
 //! The exact engine's way through the question: each permit of the candidate, in each request environment, against the
 //! union of what covers it and, apart, against each forbid of the ceiling.
 
+use crate::find::{Request, find_request};
 use crate::lower::Cube;
-use crate::replay::{Refused, Witness, witness};
+use crate::replay::Witness;
 use crate::side::{Entry, Side};
-use crate::solve::{Bits, Budget, Exhausted, Point, find_uncovered};
+use crate::solve::{Bits, Budget, Exhausted};
 
 /// What the engine comes to.
 pub(crate) enum Found {
@@ -87,10 +88,6 @@ impl<'a> Attempt<'a> {
         covered: &[&Cube],
         forbidden: &[&Cube],
     ) -> Found {
-        let all: Vec<&Cube> =
-            [target].into_iter().chain([&denied, covered, forbidden].into_iter().flatten().copied()).collect();
-        let impossible = if all.iter().any(|cube| cube.asks_for_empty()) { Cube::impossible(&all) } else { Vec::new() };
-        let denied: Vec<&Cube> = denied.into_iter().chain(&impossible).collect();
         let covered: Vec<&Cube> = denied.iter().chain(covered).copied().collect();
         let forbidden: Vec<Cube> = forbidden.iter().filter_map(|forbid| target.and(forbid)).collect();
         let mut missed = false;
@@ -105,39 +102,19 @@ impl<'a> Attempt<'a> {
         if missed { Found::NotCanonical } else { Found::Nothing }
     }
 
-    /// A request in `target` and in no obstacle. Where the engine's universe is larger than what can occur, a point
-    /// that cannot is put aside and the search goes on, a limited number of times.
     fn search(&mut self, target: &Cube, obstacles: &[&Cube], envs: &Bits) -> Found {
-        const TRIES: usize = 16;
         let Some(env) = envs.iter().next().and_then(|first| self.candidate.envs.get(first)) else {
             return Found::Nothing;
         };
-        let mut narrowed: Option<Cube> = None;
-        // Whether a point was put aside that a request might yet be made of.
-        let mut missed = false;
-        let nothing = |missed| if missed { Found::NotCanonical } else { Found::Nothing };
-        for _ in 0..TRIES {
-            let target = narrowed.as_ref().unwrap_or(target);
-            let point: Point = match find_uncovered(target, obstacles, &mut self.budget) {
-                Ok(None) => return nothing(missed),
-                Ok(Some(point)) => point,
-                Err(exhausted) => return Found::Exhausted(exhausted),
-            };
-            match witness(&point, env) {
-                Ok(witness) => {
-                    self.checked += 1;
-                    return Found::Witness { witness: Box::new(witness), policy: String::new() };
-                }
-                Err(Refused { var, word, never }) => {
-                    missed |= !never;
-                    match target.without(&var, &word) {
-                        Some(rest) => narrowed = Some(rest),
-                        None => return nothing(missed),
-                    }
-                }
+        match find_request(target, obstacles, env, &mut self.budget) {
+            Ok(Request::None) => Found::Nothing,
+            Ok(Request::Doubt) => Found::NotCanonical,
+            Ok(Request::Some(witness)) => {
+                self.checked += 1;
+                Found::Witness { witness, policy: String::new() }
             }
+            Err(exhausted) => Found::Exhausted(exhausted),
         }
-        Found::NotCanonical
     }
 }
 

@@ -9,6 +9,7 @@
 //! - `lower` reads Cedar's syntax tree, the artefact that is enforced, into constraints on one variable each;
 //! - `solve` looks for a point of one cube outside a union of others, with `language` for what constrains strings;
 //! - [`prove`] asks that question for each permit of the policy in each request environment, and replays the answer;
+//! - [`analyse`] asks it more, for whoever writes ceilings;
 //! - [`SigningKey`] and [`Proven::certify`] carry a proof across a process edge, [`Report`] carries an outcome to
 //!   people and scripts.
 //!
@@ -17,8 +18,10 @@
 //! a search among a handful of small automata. There is also no product automaton over all rules: each obstacle is
 //! only considered once a point shows that it matters.
 
+pub mod analyse;
 mod ceiling;
 mod exact;
+mod find;
 mod language;
 mod lower;
 mod prove;

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::digest::Digest;
-use narrowgate_core::request::Operation;
+use narrowgate_core::request::{Operation, Request};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::verdict::{Counterexample, Outcome, Verdict};
+use crate::verdict::{Counterexample, Outcome, Verdict, curl};
 
 /// The contract's JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -124,7 +124,7 @@ impl Report {
             verdict: verdict.to_owned(),
             engine: "exact".to_owned(),
             engine_time_us: outcome.engine_time.as_nanos() as f64 / 1000.0,
-            counterexample: counterexample.map(ReportCounterexample::new),
+            counterexample: counterexample.map(|c| ReportCounterexample::of(&c.request, &c.query)),
             rule: counterexample.map(|c| ReportRule::new(c, candidate)),
             repair: None,
             repair_reason: counterexample.map(|_| "not_computed".to_owned()),
@@ -143,15 +143,14 @@ impl Report {
 }
 
 impl ReportCounterexample {
-    fn new(counterexample: &Counterexample) -> ReportCounterexample {
-        let request = &counterexample.request;
+    pub(crate) fn of(request: &Request, query: &BTreeMap<String, Vec<String>>) -> ReportCounterexample {
         let (protocol, method, path) = match &request.operation {
             Operation::Connect => ("l4", None, None),
             Operation::Http { method, target } => {
                 ("rest", Some(method.as_str().to_owned()), Some(target.path.as_str().to_owned()))
             }
         };
-        let query = counterexample.query.iter().map(|(key, values)| {
+        let query = query.iter().map(|(key, values)| {
             let value = match values.as_slice() {
                 [one] => ReportQuery::One(one.clone()),
                 many => ReportQuery::Repeated(many.to_vec()),
@@ -172,7 +171,7 @@ impl ReportCounterexample {
             operation: None,
             now: request.now,
             replayed: true,
-            curl: counterexample.curl(),
+            curl: curl(request),
         }
     }
 }

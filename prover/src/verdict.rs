@@ -76,25 +76,30 @@ pub struct Counterexample {
 impl Counterexample {
     /// The request as a command for a shell.
     pub fn curl(&self) -> String {
-        let Request { host, port, operation, .. } = &self.request;
-        let host = if host.as_str().contains(':') { format!("[{host}]") } else { host.to_string() };
-        match operation {
-            Operation::Connect => format!("curl {}", quote(&format!("telnet://{host}:{port}"))),
-            Operation::Http { method, target } => {
-                let origin = match port.get() {
-                    443 => format!("https://{host}"),
-                    80 => format!("http://{host}"),
-                    port => format!("https://{host}:{port}"),
-                };
-                let url = quote(&format!("{origin}{}", target.to_uri_string()));
-                match method.as_str() {
-                    "GET" => format!("curl {url}"),
-                    "HEAD" => format!("curl --head {url}"),
-                    plain if plain.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') => {
-                        format!("curl -X {plain} {url}")
-                    }
-                    odd => format!("curl -X {} {url}", quote(odd)),
+        curl(&self.request)
+    }
+}
+
+/// A request as a command for a shell.
+pub(crate) fn curl(request: &Request) -> String {
+    let Request { host, port, operation, .. } = request;
+    let host = if host.as_str().contains(':') { format!("[{host}]") } else { host.to_string() };
+    match operation {
+        Operation::Connect => format!("curl {}", quote(&format!("telnet://{host}:{port}"))),
+        Operation::Http { method, target } => {
+            let origin = match port.get() {
+                443 => format!("https://{host}"),
+                80 => format!("http://{host}"),
+                port => format!("https://{host}:{port}"),
+            };
+            let url = quote(&format!("{origin}{}", target.to_uri_string()));
+            match method.as_str() {
+                "GET" => format!("curl {url}"),
+                "HEAD" => format!("curl --head {url}"),
+                plain if plain.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') => {
+                    format!("curl -X {plain} {url}")
                 }
+                odd => format!("curl -X {} {url}", quote(odd)),
             }
         }
     }

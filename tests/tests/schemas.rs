@@ -12,6 +12,7 @@ use narrowgate_core::policy::json_schema;
 use narrowgate_core::wire::Bundle;
 use narrowgate_core::{certificate, schema};
 use narrowgate_prover::Report;
+use narrowgate_prover::analyse::CheckReport;
 use schemars::{JsonSchema, schema_for};
 use serde_json::Value;
 
@@ -27,6 +28,7 @@ fn generated() -> Vec<(&'static str, String)> {
         ("json/certificate-envelope.schema.json", of::<certificate::Envelope>()),
         ("json/certificate-statement.schema.json", of::<certificate::Statement>()),
         ("json/report.schema.json", of::<Report>()),
+        ("json/check.schema.json", of::<CheckReport>()),
     ]
 }
 

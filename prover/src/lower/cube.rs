@@ -245,6 +245,11 @@ impl Cube {
         self.0.iter().map(|(var, con)| (var, con.as_ref()))
     }
 
+    /// Only the constraint on one variable.
+    pub(crate) fn only(&self, var: &Var) -> Cube {
+        Cube(self.0.iter().filter(|(v, _)| v == var).cloned().collect())
+    }
+
     /// What both allow; `None` where that is visibly nothing.
     pub(crate) fn and(&self, other: &Cube) -> Option<Cube> {
         Cube::of(Cond::all(self.conditions().chain(other.conditions())))

@@ -43,6 +43,16 @@ pub(crate) fn find_uncovered(
     obstacles: &[&Cube],
     budget: &mut Budget,
 ) -> Result<Option<Point>, Exhausted> {
+    if !obstacles.iter().chain([&target]).any(|cube| cube.asks_for_empty()) {
+        return find_outside(target, obstacles, budget);
+    }
+    let all: Vec<&Cube> = obstacles.iter().copied().chain([target]).collect();
+    let impossible = Cube::impossible(&all);
+    let obstacles: Vec<&Cube> = obstacles.iter().copied().chain(&impossible).collect();
+    find_outside(target, &obstacles, budget)
+}
+
+fn find_outside(target: &Cube, obstacles: &[&Cube], budget: &mut Budget) -> Result<Option<Point>, Exhausted> {
     /// So many obstacles that contain a point are each asked whether they cover the target alone.
     const ALONE: usize = 8;
     for obstacle in obstacles {

@@ -1,6 +1,7 @@
 //! What must hold for every sequence of bytes that reaches a parser.
 
 use narrowgate_core::compile::Compiled;
+use narrowgate_core::locate::{Document, cedar_policies, line_column};
 use narrowgate_core::policy::{Policy, Role};
 use narrowgate_core::proposal::{Operation, Proposal};
 use narrowgate_core::request::{Authority, Host, Method, PathOptions, Port, QueryValue, Target};
@@ -121,6 +122,7 @@ pub fn method(raw: &str) {
 
 /// A policy file: errors that name a place, or a policy that survives being written out, and compiles.
 pub fn policy_text(text: &str) {
+    places_are_parts(text);
     for role in [Role::Policy, Role::Ceiling] {
         match Policy::parse(text, "fuzz.yaml", role) {
             Ok(policy) => policy_holds(&policy, role),
@@ -136,6 +138,34 @@ pub fn policy_text(text: &str) {
     }
 }
 
+/// Whatever is asked for, what is pointed at is a part of the text.
+fn places_are_parts(text: &str) {
+    let document = Document::parse(text);
+    for pointer in ["", "/version", "/network_policies", "/network_policies/a/endpoints/0/rules/1/allow", "/-1"] {
+        let range = document.as_ref().map(|document| document.find(pointer));
+        assert!(range.is_none_or(|range| text.get(range).is_some()), "{pointer} in {text:?}");
+    }
+    let mut end = 0;
+    for range in cedar_policies(text) {
+        assert!(range.start >= end && text.get(range.clone()).is_some_and(|part| part.ends_with(';')), "{text:?}");
+        end = range.end;
+    }
+}
+
+/// Each entry can be cut out at its place and still says the same.
+fn entries_are_found(policy: &Policy, text: &str) {
+    let document = Document::parse(text).expect("a policy is a document");
+    for (key, entry) in &policy.entries {
+        let range = document.find(&format!("/network_policies/{key}"));
+        let (_, column) = line_column(text, range.start);
+        let indent = " ".repeat(column.max(5) - 1);
+        let alone = format!("version: 1\nnetwork_policies:\n  {key}:\n{indent}{}\n", &text[range]);
+        let read = Policy::parse(&alone, "alone.yaml", Role::Ceiling);
+        let read = read.unwrap_or_else(|errors| panic!("{errors}\ncut out as:\n{alone}\nof:\n{text}"));
+        assert_eq!(read.entries.get(key), Some(entry), "cut out as:\n{alone}");
+    }
+}
+
 fn policy_holds(policy: &Policy, role: Role) {
     let yaml = policy.to_yaml();
     match Policy::parse(&yaml, "again.yaml", role) {
@@ -144,7 +174,11 @@ fn policy_holds(policy: &Policy, role: Role) {
     }
     let json = policy.to_json().to_string();
     assert_eq!(Policy::parse(&json, "again.json", role).as_ref(), Ok(policy), "written as:\n{json}");
+    entries_are_found(policy, &yaml);
+    entries_are_found(policy, &json);
     let compiled = Compiled::policy(policy).unwrap_or_else(|error| panic!("{error}\nfor:\n{yaml}"));
+    let parts = cedar_policies(compiled.text());
+    assert_eq!(parts.len(), compiled.policies().policies().count(), "{}", compiled.text());
     assert_eq!(compiled.digest(), Compiled::policy(policy).unwrap().digest(), "compiling is a function");
     // The text is the artefact that is digested and signed: it must be the same set again.
     let read = Compiled::cedar(compiled.text(), "again.cedar");
