@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use narrowgate_core::certificate::{Containment, Envelope, Statement};
+use narrowgate_core::certificate::{Containment, Statement};
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::digest::Digest;
+use narrowgate_core::dsse::Envelope;
 use narrowgate_core::schema;
 
 use crate::ceiling::{Ceiling, Side};
