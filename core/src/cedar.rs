@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use cedar_policy::{
-    Authorizer, Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression as Value,
+    Authorizer, Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicySet,
+    RestrictedExpression as Value,
 };
 
 use crate::compile::{Compiled, Globs};
@@ -39,8 +40,13 @@ pub fn request(request: &Request, globs: &Globs) -> Result<(cedar_policy::Reques
 
 /// Whether `compiled` allows the request, by Cedar's authorizer over the whole set. An evaluation error is a no.
 pub fn is_allowed(compiled: &Compiled, asked: &Request, globs: &Globs) -> bool {
+    is_allowed_by(compiled.policies(), asked, globs)
+}
+
+/// The same for some policies of a set.
+pub fn is_allowed_by(policies: &PolicySet, asked: &Request, globs: &Globs) -> bool {
     let Ok((asked, entities)) = request(asked, globs) else { return false };
-    let response = Authorizer::new().is_authorized(&asked, compiled.policies(), &entities);
+    let response = Authorizer::new().is_authorized(&asked, policies, &entities);
     response.decision() == Decision::Allow && response.diagnostics().errors().next().is_none()
 }
 
@@ -71,11 +77,14 @@ fn principal(request: &Request, globs: &Globs) -> Result<Entity, CedarError> {
 }
 
 fn resource(request: &Request) -> Result<Entity, CedarError> {
-    let attributes = HashMap::from([
+    let mut attributes = HashMap::from([
         ("host".to_owned(), string(request.host.as_str())),
         ("labels".to_owned(), long(request.host.labels())),
         ("port".to_owned(), Value::new_long(i64::from(request.port.get()))),
     ]);
+    if request.host.labels() == 0 {
+        attributes.insert("address".to_owned(), Value::new_ip(request.host.as_str()));
+    }
     let id = format!("{}:{}", request.host, request.port);
     Entity::new(uid("Endpoint", &id), attributes, HashSet::new()).map_err(|_| CedarError("resource"))
 }

@@ -24,9 +24,13 @@ mod lower;
 mod prove;
 mod replay;
 mod report;
+mod side;
 mod sign;
 mod solve;
 mod verdict;
+
+#[cfg(test)]
+mod plugin_attributes;
 
 pub use ceiling::{Ceiling, CeilingError};
 pub use prove::{Options, Proven, prove};

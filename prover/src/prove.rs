@@ -11,10 +11,11 @@ use narrowgate_core::digest::Digest;
 use narrowgate_core::dsse::Envelope;
 use narrowgate_core::schema;
 
-use crate::ceiling::{Ceiling, Side};
+use crate::ceiling::Ceiling;
 use crate::exact::{Attempt, Found};
-use crate::lower::{NotLowered, Unsupported};
+use crate::lower::{NotLowered, Unsupported, Vocabulary};
 use crate::replay::{Witness, confirms};
+use crate::side::Side;
 use crate::sign::{Approval, SigningKey};
 use crate::solve::{Budget, Exhausted, MOST_CUBES};
 use crate::verdict::{Counterexample, Digests, Outcome, Reason, Verdict};
@@ -109,7 +110,7 @@ pub fn prove(candidate: &Compiled, ceiling: &Ceiling, options: &Options) -> Outc
         plugins: BTreeMap::new(),
     };
     let mut budget = Budget::new(options.max_states, deadline).cancelled_by(options.cancel.as_ref());
-    let side = match Side::of(candidate, &mut budget) {
+    let side = match Vocabulary::standard().map_err(Into::into).and_then(|v| Side::of(candidate, v, &mut budget)) {
         Ok(side) => side,
         Err(reason) => {
             let verdict = match reason {
@@ -136,7 +137,9 @@ pub fn prove(candidate: &Compiled, ceiling: &Ceiling, options: &Options) -> Outc
             Some(reason) => Verdict::Unsupported(reason),
             None => Verdict::Within(Proven { digests: digests.clone(), environments_checked }),
         },
-        Found::Witness { witness, policy } if confirms(&witness.request, candidate, ceiling.compiled()) => {
+        Found::Witness { witness, policy }
+            if confirms(&witness.request, candidate, ceiling.compiled(), ceiling.side()) =>
+        {
             let rule = candidate.origin(&policy).cloned();
             let Witness { request, query } = *witness;
             Verdict::Exceeds(Box::new(Counterexample { request, policy_id: policy, rule, query }))

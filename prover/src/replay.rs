@@ -1,15 +1,18 @@
 //! From a point of the search to a request that really exists, and through Cedar's own authorizer.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use narrowgate_core::cedar::is_allowed;
+use cedar_policy::{PolicyId, PolicySet};
+use narrowgate_core::cedar::{is_allowed, is_allowed_by};
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::request::{
     CanonicalPath, Host, Method, Operation, PathOptions, Port, Process, Query, Request, Target,
 };
 
 use crate::language::{ABSENT, REPEATED};
-use crate::lower::{Env, Value, Var};
+use crate::lower::{ANCESTORS, Env, REPEATED_KEYS, Value, Var};
+use crate::side::Side;
 use crate::solve::Point;
 
 /// A point as a request.
@@ -68,6 +71,14 @@ pub(crate) fn witness(point: &Point, env: &Env) -> Result<Witness, Refused> {
     for (var, value) in point.iter() {
         match (var, value) {
             (Var::Ancestor(path), Value::Is(true)) => ancestors.push(path.to_string()),
+            // Not empty, with whatever it is that no policy names.
+            (Var::Empty(set), Value::Is(false)) if set == ANCESTORS => ancestors.push("/sbin/init".to_owned()),
+            (Var::Empty(set), Value::Is(false)) if set == REPEATED_KEYS => {
+                let free = (0..)
+                    .map(|n| format!("x{n}"))
+                    .find(|key| !matches!(point.get(&Var::Query(key.into())), Value::Text(v) if v != ABSENT));
+                query.insert(free.unwrap_or_default(), vec!["x".to_owned(), "y".to_owned()]);
+            }
             (Var::Query(_), Value::Text(value)) if value == ABSENT => {}
             (Var::Query(key), Value::Text(value)) if value == REPEATED => {
                 query.insert(key.to_string(), vec!["x".to_owned(), "y".to_owned()]);
@@ -78,7 +89,7 @@ pub(crate) fn witness(point: &Point, env: &Env) -> Result<Witness, Refused> {
             _ => {}
         }
     }
-    let operation = if env.http {
+    let operation = if env.is_http() {
         let method_text = if env.action == "OTHER" { text(&Var::Method) } else { env.action.clone() };
         let method = Method::parse(&method_text).ok().filter(|m| m.action() == env.action);
         let method = method.ok_or_else(|| Refused::new(Var::Method, method_text))?;
@@ -123,7 +134,27 @@ fn target(path: &str, query: &BTreeMap<String, Vec<String>>) -> Result<Target, R
 }
 
 /// Whether Cedar's authorizer agrees: allowed by the candidate, not by the ceiling.
-pub(crate) fn confirms(request: &Request, candidate: &Compiled, ceiling: &Compiled) -> bool {
+pub(crate) fn confirms(request: &Request, candidate: &Compiled, ceiling: &Compiled, ceiling_side: &Side) -> bool {
     let globs = candidate.globs().union(ceiling.globs());
-    is_allowed(candidate, request, &globs) && !is_allowed(ceiling, request, &globs)
+    is_allowed(candidate, request, &globs) && !is_allowed_by(&slice(request, ceiling, ceiling_side), request, &globs)
+}
+
+/// The policies that can match the request's host: of a large ceiling, few. As in enforcement, what is left out cannot
+/// apply; were that wrong, a counterexample would be shown that is none, but nothing granted.
+fn slice<'a>(request: &Request, compiled: &'a Compiled, side: &Side) -> Cow<'a, PolicySet> {
+    /// Below this many policies all are cheaper than some.
+    const FEW: usize = 64;
+    let all = compiled.policies();
+    if compiled.trees().len() < FEW {
+        return Cow::Borrowed(all);
+    }
+    let ids = side.ids_at(request.host.as_str());
+    if ids.len() * 2 > compiled.trees().len() {
+        return Cow::Borrowed(all);
+    }
+    let policies: Option<Vec<_>> = ids.iter().map(|id| all.policy(&PolicyId::new(id)).cloned()).collect();
+    match policies.map(PolicySet::from_policies) {
+        Some(Ok(some)) => Cow::Owned(some),
+        _ => Cow::Borrowed(all),
+    }
 }

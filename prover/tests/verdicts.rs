@@ -271,15 +271,73 @@ fn hand_written_ceilings() {
 }
 
 #[test]
+fn addresses() {
+    let at = |host: &str| document(&format!("host: \"{host}\", port: 443, protocol: rest, access: read-only"));
+    let private = "permit(principal, action, resource) when { resource has address && \
+                   (resource.address.isInRange(ip(\"10.0.0.0/8\")) || resource.address.isInRange(ip(\"fd00::/8\"))) };";
+    check(&at("10.1.2.3"), private, "within");
+    check(&at("fd12:3456::1"), private, "within");
+    check(&at("11.1.2.3"), private, "exceeds: curl 'https://11.1.2.3/'");
+    check(&at("fe80::1"), private, "exceeds: curl 'https://[fe80::1]/'");
+    check(&at("ten.example.com"), private, "exceeds: curl 'https://ten.example.com/'");
+    let any = "permit(principal, action == Action::\"GET\", resource) when { resource.labels == 0 };";
+    let range = |net: &str| {
+        format!(
+            "permit(principal, action, resource) when {{ resource has address && resource.address.isInRange(ip(\"{net}\")) }};"
+        )
+    };
+    check(any, &format!("{}{}", range("0.0.0.0/0"), range("::/0")), "within");
+    check(any, &format!("{}{}", range("0.0.0.0/1"), range("128.0.0.0/1")), "exceeds: curl 'https://[::]/'");
+    check(any, &format!("{}{}", range("0.0.0.0/1"), range("::/0")), "exceeds: curl 'https://192.0.2.1/'");
+    let narrow = "permit(principal, action == Action::\"GET\", resource) when { resource has address && \
+                  resource.address.isInRange(ip(\"10.0.0.0/8\")) && !resource.address.isInRange(ip(\"10.1.0.0/16\")) };";
+    check(narrow, &range("10.0.0.0/8"), "within");
+    check(narrow, &range("10.0.0.0/9"), "exceeds: curl 'https://10.128.0.0/'");
+    check(narrow, &range("10.0.0.0/16"), "exceeds: curl 'https://10.2.0.0/'");
+    let kinds = "permit(principal, action, resource) when { resource has address && (resource.address.isIpv6() || \
+                 resource.address.isLoopback() || resource.address == ip(\"192.0.2.7\")) };";
+    check(&at("::1"), kinds, "within");
+    check(&at("192.0.2.7"), kinds, "within");
+    check(&at("192.0.2.8"), kinds, "exceeds: curl 'https://192.0.2.8/'");
+    let metadata = "permit(principal, action, resource); forbid(principal, action, resource) when \
+                    { resource has address && resource.address.isInRange(ip(\"169.254.0.0/16\")) };";
+    check("permit(principal, action == Action::\"GET\", resource);", metadata, "exceeds: curl 'https://169.254.0.0/'");
+    check(&at("192.0.2.8"), metadata, "within");
+}
+
+#[test]
+fn empty_sets() {
+    let forbid = "permit(principal, action, resource); forbid(principal, action, resource) when { principal.ancestors.isEmpty() };";
+    let read = rest("access: read-only");
+    let outcome = check(&read, forbid, "exceeds: curl 'https://api.example.com/'");
+    let Verdict::Exceeds(found) = outcome.verdict else { unreachable!("checked") };
+    assert!(found.request.process.ancestors.is_empty());
+    let orphans = "permit(principal, action, resource) when { principal.ancestors.isEmpty() };";
+    check(&by("{ path: /usr/bin/curl }", "access: read-only"), orphans, "exceeds: curl 'https://a.example.com/'");
+    let either = format!("{orphans} permit(principal, action, resource) when {{ !principal.ancestors.isEmpty() }};");
+    check(&read, &either, "within");
+    // A process with an ancestor has one: an empty set with an element is no request.
+    let impossible = "permit(principal, action, resource) when { principal.ancestors.isEmpty() && principal.ancestors.contains(\"/bin/sh\") };";
+    check(impossible, "forbid(principal, action, resource);", "within");
+    let unique = "permit(principal, action, resource) when { context has query && context.query.repeated.isEmpty() };";
+    check(&read, unique, "exceeds: curl 'https://api.example.com/?x0=x&x0=y'");
+    check(
+        "permit(principal, action == Action::\"GET\", resource) when { context.query.hasTag(\"a\") && context.query.repeated.isEmpty() };",
+        unique,
+        "within",
+    );
+}
+
+#[test]
 fn what_is_not_modelled_is_named_and_never_within() {
     let read = rest("access: read-only");
     let forbid = "permit(principal, action, resource); @id(\"x\") forbid(principal, action, resource) when \
-                  { principal.ancestors.isEmpty() && resource.host like \"*.other\" };";
+                  { principal.ancestors == [\"/bin/sh\"] && resource.host like \"*.other\" };";
     check(
         &read,
         forbid,
         "unsupported_construct: the ceiling's \"policy1\" uses a construct that the exact engine does not \
-                          model: isEmpty on an attribute",
+                          model: == on sets",
     );
     // What is left out of the ceiling's permits can only make it smaller; what Cedar confirms is exceeded is.
     let permit = "permit(principal, action, resource) when { resource.port + 1 == 444 };";

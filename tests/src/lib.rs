@@ -3,6 +3,7 @@
 //! - [`model`]: a policy as plain strings, for generating and for reading;
 //! - [`generators`]: random policies, ceilings and requests from a vocabulary small enough that they meet;
 //! - [`oracles`]: what must hold for every input, and a direct reading of the rules to hold the real one against;
+//! - [`sweep`]: the same question for millions of pairs, as bits;
 //! - [`universe`]: every request that a pair of policies could tell apart, within that vocabulary;
 //! - `system`: a real gateway, proxy and upstream on loopback.
 //!
@@ -20,6 +21,7 @@
 pub mod generators;
 pub mod model;
 pub mod oracles;
+pub mod sweep;
 #[cfg(feature = "system")]
 pub mod system;
 pub mod universe;

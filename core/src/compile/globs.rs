@@ -5,8 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use cedar_policy::PolicySet;
-use cedar_policy::pst::{BinaryOp, Clause, Expr, Literal, Var};
+use cedar_policy::pst::{BinaryOp, Clause, Expr, Literal, Policy, Var};
 
 use crate::pattern::{BinaryPattern, PathPattern};
 
@@ -49,14 +48,12 @@ impl Globs {
     }
 
     /// Finds them; an error is the policy's id and what is wrong with it.
-    pub(super) fn of(policies: &PolicySet) -> Result<Globs, (String, String)> {
+    pub(super) fn of(trees: &[Policy]) -> Result<Globs, (String, String)> {
         let mut globs = Globs::default();
-        for policy in policies.policies() {
-            let fail = |message: String| (policy.id().to_string(), message);
-            let tree = policy.to_pst().map_err(|e| fail(e.to_string()))?;
+        for tree in trees {
             for clause in tree.body().clauses() {
                 let (Clause::When(expr) | Clause::Unless(expr)) = clause;
-                globs.collect(expr).map_err(fail)?;
+                globs.collect(expr).map_err(|message| (tree.body().id.0.to_string(), message))?;
             }
         }
         Ok(globs)

@@ -31,7 +31,9 @@ use crate::schema;
 /// A Cedar policy set over the one schema: strictly validated, without templates.
 #[derive(Debug, Clone)]
 pub struct Compiled {
-    policies: PolicySet,
+    policies: Arc<PolicySet>,
+    /// The same as syntax trees, which Cedar would parse anew each time it is asked for one.
+    trees: Arc<[PstPolicy]>,
     text: Arc<str>,
     digest: Digest,
     origins: Arc<BTreeMap<String, Origin>>,
@@ -154,18 +156,38 @@ impl Compiled {
                 message: error.to_string(),
             });
         }
-        let globs = Globs::of(&policies).map_err(|(policy, message)| CompileError::Invalid {
+        let tree = |policy: &cedar_policy::Policy| {
+            policy.to_pst().map_err(|error| CompileError::Invalid {
+                file: file.to_owned(),
+                policy: policy.id().to_string(),
+                message: error.to_string(),
+            })
+        };
+        let trees: Vec<PstPolicy> = policies.policies().map(tree).collect::<Result<_, _>>()?;
+        let globs = Globs::of(&trees).map_err(|(policy, message)| CompileError::Invalid {
             file: file.to_owned(),
             policy,
             message,
         })?;
         let digest = Digest::of(text.as_bytes());
-        Ok(Compiled { policies, text: text.into(), digest, origins: Arc::new(origins), globs })
+        Ok(Compiled {
+            policies: Arc::new(policies),
+            trees: trees.into(),
+            text: text.into(),
+            digest,
+            origins: Arc::new(origins),
+            globs,
+        })
     }
 
     /// The policies.
     pub fn policies(&self) -> &PolicySet {
         &self.policies
+    }
+
+    /// The policies as syntax trees, in no particular order.
+    pub fn trees(&self) -> &[PstPolicy] {
+        &self.trees
     }
 
     /// The Cedar text that the digest is of.

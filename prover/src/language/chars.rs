@@ -71,28 +71,22 @@ pub(crate) struct Blocks {
 }
 
 impl Blocks {
-    /// Starts from what the universe allows next.
-    pub(crate) fn new(allowed: impl Iterator<Item = Set>) -> Blocks {
-        let mut blocks =
-            Blocks { allowed: 0, other_allowed: false, singles: 0, masks: Vec::new(), named: BTreeSet::new() };
-        for set in allowed {
-            blocks.allowed |= set.mask();
-            blocks.other_allowed |= set.goes_beyond_ascii();
-            blocks.split(set);
-        }
-        blocks
+    /// Nothing may come next yet.
+    pub(crate) fn new() -> Blocks {
+        Blocks { allowed: 0, other_allowed: false, singles: 0, masks: Vec::new(), named: BTreeSet::new() }
     }
 
-    /// Keeps only what one of `sets` contains. Sound where a word can only be accepted through one of them.
-    pub(crate) fn require(&mut self, sets: impl Iterator<Item = Set>) {
-        let (mut mask, mut other) = (0, false);
-        for set in sets {
-            mask |= set.mask();
-            // A named character lets it and its like through; the exploration finds out which of them lead on.
-            other |= set.goes_beyond_ascii() || matches!(set, Set::One(c) if !c.is_ascii());
-        }
-        self.allowed &= mask;
-        self.other_allowed &= other;
+    /// Lets the members of `set` come next.
+    pub(crate) fn allow(&mut self, set: Set) {
+        self.allowed |= set.mask();
+        self.other_allowed |= set.goes_beyond_ascii();
+        self.split(set);
+    }
+
+    /// Keeps only what is required. Sound where a word can only be accepted through that.
+    pub(crate) fn require(&mut self, required: &Required) {
+        self.allowed &= required.mask;
+        self.other_allowed &= required.other;
     }
 
     /// Distinguishes the members of `set` from the rest.
@@ -147,6 +141,21 @@ impl Blocks {
     }
 }
 
+/// What one automaton that must accept can go on with.
+#[derive(Debug, Default)]
+pub(crate) struct Required {
+    mask: u128,
+    other: bool,
+}
+
+impl Required {
+    pub(crate) fn add(&mut self, set: Set) {
+        self.mask |= set.mask();
+        // A named character lets it and its like through; the exploration finds out which of them lead on.
+        self.other |= set.goes_beyond_ascii() || matches!(set, Set::One(c) if !c.is_ascii());
+    }
+}
+
 fn most_readable(block: u128) -> Option<char> {
     const X: u128 = 1 << b'x';
     const LOWER: u128 = ((1 << 26) - 1) << b'a';
@@ -180,19 +189,23 @@ mod tests {
 
     #[test]
     fn a_block_is_what_no_set_tells_apart() {
-        let mut blocks = Blocks::new([Set::ascii(|b| b.is_ascii_lowercase() || b == b'/')].into_iter());
+        let mut blocks = Blocks::new();
+        blocks.allow(Set::ascii(|b| b.is_ascii_lowercase() || b == b'/'));
         blocks.split(Set::One('q'));
         blocks.split(Set::NOT_SLASH);
         assert_eq!(blocks.representatives(), ['x', 'q', '/']);
         blocks.split(Set::One('x'));
         assert_eq!(blocks.representatives(), ['x', 'a', 'q', '/']);
-        blocks.require([Set::One('q')].into_iter());
+        let mut required = Required::default();
+        required.add(Set::One('q'));
+        blocks.require(&required);
         assert_eq!(blocks.representatives(), ['q']);
     }
 
     #[test]
     fn characters_beyond_ascii_are_alike_unless_named() {
-        let mut blocks = Blocks::new([Set::NotIn(!0)].into_iter());
+        let mut blocks = Blocks::new();
+        blocks.allow(Set::NotIn(!0));
         assert_eq!(blocks.representatives(), ['é']);
         blocks.split(Set::One('ü'));
         assert_eq!(blocks.representatives(), ['ü', 'é']);

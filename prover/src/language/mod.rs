@@ -5,11 +5,15 @@
 //! built only where the solver has to *find* a word.
 
 mod chars;
+mod kmp;
 mod lang;
+mod net;
 mod nfa;
 mod universe;
 
-pub(crate) use chars::{Blocks, Set};
-pub(crate) use lang::{Elem, Form, Lang, Leaf, Segment};
+pub(crate) use chars::{Blocks, Required, Set};
+pub(crate) use kmp::Kmp;
+pub(crate) use lang::{Automaton, Elem, Form, Lang, Leaf, Segment};
+pub(crate) use net::Net;
 pub(crate) use nfa::Nfa;
 pub(crate) use universe::{ABSENT, REPEATED, Universe};

@@ -172,6 +172,23 @@ impl Builder {
         self
     }
 
+    /// One of these sequences.
+    pub(crate) fn one_of(&mut self, alternatives: &[Vec<Set>]) -> &mut Builder {
+        let start = std::mem::take(&mut self.frontier);
+        for alternative in alternatives {
+            let mut last = start.clone();
+            for set in alternative {
+                let to = self.state();
+                for from in last {
+                    self.edge(from, *set, to);
+                }
+                last = vec![to];
+            }
+            self.frontier.extend(last);
+        }
+        self
+    }
+
     /// Accepts in the frontier.
     pub(crate) fn finish(mut self) -> Nfa {
         for at in &self.frontier {

@@ -24,6 +24,10 @@ pub(crate) enum Universe {
     Path,
     /// Methods that are no action of their own.
     OtherMethod,
+    /// Methods.
+    Method,
+    /// A text that a plugin says of a request.
+    Attribute,
     /// The value of one query key, [`ABSENT`] or [`REPEATED`].
     Query,
     /// An executable's absolute path, or nothing.
@@ -41,10 +45,26 @@ impl Universe {
             Universe::Host => &HOST,
             Universe::Path => &PATH,
             Universe::OtherMethod => &OTHER_METHOD,
+            Universe::Method => &METHOD,
+            Universe::Attribute => &ATTRIBUTE,
             Universe::Query => &QUERY,
             Universe::Process => &PROCESS,
             Universe::Sha256 => &SHA256,
             Universe::Sandbox => &SANDBOX,
+        }
+    }
+
+    /// The automaton of enough words for languages that name no more than these ASCII characters: for every word that
+    /// exists there is one that none of them tells from it.
+    pub(crate) fn nfa_for(self, named: u128) -> &'static Nfa {
+        let is_named = |c: u8| named & (1 << c) != 0;
+        // A letter that nobody names can stand in for what makes paths hard. The words stay canonical: percent signs
+        // and dots only ever make them less so.
+        let has_plain_letter = (b'a'..=b'z').any(|c| !is_named(c));
+        match self {
+            Universe::Path if has_plain_letter && !is_named(b'%') && !is_named(b'.') => &PLAIN_PATH,
+            Universe::Path if has_plain_letter && !is_named(b'%') => &UNENCODED_PATH,
+            _ => self.nfa(),
         }
     }
 
@@ -54,6 +74,8 @@ impl Universe {
             Universe::Host => &["example.com", "192.0.2.1"],
             Universe::Path => &["/"],
             Universe::OtherMethod => &["PROPFIND"],
+            Universe::Method => &["GET", "PUT", "PROPFIND"],
+            Universe::Attribute => &["x", ""],
             Universe::Query => &[ABSENT, "x"],
             Universe::Process => &["/usr/bin/curl", "/usr/bin/python3"],
             Universe::Sha256 => &[""],
@@ -66,6 +88,7 @@ impl Universe {
         let odd = match self {
             Universe::Path | Universe::Process => word.len() > 1 && word.ends_with('/'),
             Universe::Query => word.is_empty() || word == REPEATED,
+            Universe::Attribute => word.is_empty(),
             _ => false,
         };
         word.len() + if odd { 2 } else { 0 }
@@ -175,7 +198,14 @@ fn ipv6() -> Nfa {
     })
 }
 
-static PATH: LazyLock<Nfa> = LazyLock::new(|| {
+/// Paths of plain characters.
+static PLAIN_PATH: LazyLock<Nfa> = LazyLock::new(|| paths_of(b"/"));
+/// Paths without percent-encoding.
+static UNENCODED_PATH: LazyLock<Nfa> = LazyLock::new(|| paths_of(b"/."));
+static PATH: LazyLock<Nfa> = LazyLock::new(|| paths_of(b"/.%"));
+
+/// Canonical paths, with only those of the special characters `/`, `.` and `%`.
+fn paths_of(special: &[u8]) -> Nfa {
     #[derive(Clone, Copy, PartialEq)]
     enum At {
         Begin,
@@ -210,7 +240,7 @@ static PATH: LazyLock<Nfa> = LazyLock::new(|| {
     let digits =
         |keep: &dyn Fn(u8) -> bool| (0..16u8).filter(|low| keep(*low)).fold(0u16, |mask, low| mask | (1 << low));
     let encoded = |first: usize| digits(&|low| may_stay_encoded(first as u8 * 16 + low));
-    let special = |first: usize| {
+    let twice = |first: usize| {
         let is_special = |byte: u8| b"./\\;%".contains(&byte) || byte.is_ascii_control();
         digits(&|low| is_special(first as u8 * 16 + low))
     };
@@ -243,9 +273,7 @@ static PATH: LazyLock<Nfa> = LazyLock::new(|| {
                 (encoded(usize::from(*first)) & (1 << low) != 0).then_some(next)
             }
             (At::Twice(mask), _) if digit.is_some_and(|low| mask & (1 << low) != 0) => None,
-            (At::Percent25, _) if digit.is_some_and(|first| special(first) != 0) => {
-                digit.map(|d| At::Twice(special(d)))
-            }
+            (At::Percent25, _) if digit.is_some_and(|first| twice(first) != 0) => digit.map(|d| At::Twice(twice(d))),
             (_, 0) => Some(At::Slash),
             (At::Dot | At::DotDot, 2) => Some(At::Percent(Before::Dots)),
             (At::Lead(nine), 2) => Some(At::Percent(Before::Lead(*nine))),
@@ -256,12 +284,18 @@ static PATH: LazyLock<Nfa> = LazyLock::new(|| {
         }
     };
     let done = |at: &At| matches!(at, At::Slash | At::Piece | At::Lead(_) | At::Inside | At::Percent25 | At::Twice(_));
-    Nfa::from_steps(At::Begin, &alphabet, step, done)
-});
+    let is_used = |set: &Set, c: u8| *set != byte_set(&[c]) || special.contains(&c);
+    let used: Vec<Set> = alphabet.iter().copied().filter(|set| is_used(set, b'.') && is_used(set, b'%')).collect();
+    Nfa::from_steps(At::Begin, &used, step, done)
+}
 
-static OTHER_METHOD: LazyLock<Nfa> = LazyLock::new(|| {
+static OTHER_METHOD: LazyLock<Nfa> =
+    LazyLock::new(|| methods_but(&KNOWN_METHODS.into_iter().chain(["CONNECT", "TRACE"]).collect::<Vec<_>>()));
+
+static METHOD: LazyLock<Nfa> = LazyLock::new(|| methods_but(&["CONNECT", "TRACE"]));
+
+fn methods_but(taken: &[&str]) -> Nfa {
     // The state is the part of a taken name that was read, or "-" once there is none.
-    let taken: Vec<&str> = KNOWN_METHODS.into_iter().chain(["CONNECT", "TRACE"]).collect();
     let named = |b: u8| taken.iter().any(|t| t.as_bytes().contains(&b));
     let mut alphabet = vec![Set::ascii(|b| is_token_byte(b) && !b.is_ascii_lowercase() && !named(b))];
     alphabet.extend((0..128u8).filter(|b| named(*b)).map(|b| byte_set(&[b])));
@@ -271,6 +305,12 @@ static OTHER_METHOD: LazyLock<Nfa> = LazyLock::new(|| {
         Some(if taken.iter().any(|t| t.starts_with(&longer)) { longer } else { "-".to_owned() })
     };
     Nfa::from_steps(String::new(), &alphabet, step, |read| !read.is_empty() && !taken.contains(&read.as_str()))
+}
+
+static ATTRIBUTE: LazyLock<Nfa> = LazyLock::new(|| {
+    let mut text = Builder::new();
+    text.many(Set::Printable);
+    text.finish()
 });
 
 static QUERY: LazyLock<Nfa> = LazyLock::new(|| {
@@ -336,13 +376,14 @@ mod tests {
         for word in ["GET", "GE", "GETS", "CONNECT", "TRACE", "T", "get", "M-SEARCH", "A B", "", "PROPFIND", "DELETE"] {
             let expect = Method::parse(word).is_ok_and(|m| m.action() == "OTHER");
             assert_eq!(Universe::OtherMethod.nfa().matches(word), expect, "{word:?}");
+            assert_eq!(Universe::Method.nfa().matches(word), Method::parse(word).is_ok(), "{word:?}");
         }
     }
 
     #[test]
     fn what_is_preferred_exists() {
         use Universe::*;
-        for universe in [Host, Path, OtherMethod, Query, Process, Sha256, Sandbox] {
+        for universe in [Host, Path, OtherMethod, Method, Attribute, Query, Process, Sha256, Sandbox] {
             for word in universe.preferred() {
                 assert!(universe.nfa().matches(word), "{universe:?}: {word:?}");
             }
@@ -366,6 +407,25 @@ mod tests {
         #[test]
         fn paths_are_exact(word in "/[a./%2Ee4CF3Bb*-]{0,7}|/(%25|%2|[2e5cEC.]|/){0,6}|/(%2F|%E0|%F0|%8|%9|[0./a]){0,6}") {
             prop_assert_eq!(Universe::Path.nfa().matches(&word), is_path(&word), "{}", word);
+        }
+
+        #[test]
+        fn a_letter_stands_in_for_what_nobody_names(raw in "/[a./%2Ee5C3B9-]{0,9}") {
+            let options = PathOptions { allow_encoded_slash: true, strip_params: true };
+            if let Ok(path) = CanonicalPath::parse(&raw, &options) {
+                for (named, replaced) in [(0, &['%', '.'][..]), (1 << b'.', &['%'][..])] {
+                    let stand_in = path.as_str().replace(replaced, "z");
+                    prop_assert!(Universe::Path.nfa_for(named).matches(&stand_in), "{}", stand_in);
+                    prop_assert!(is_path(&stand_in), "{}", stand_in);
+                }
+            }
+        }
+
+        #[test]
+        fn what_needs_no_encoding_is_a_path(word in "/[a./]{0,7}") {
+            for named in [0, 1 << b'.'] {
+                prop_assert!(!Universe::Path.nfa_for(named).matches(&word) || is_path(&word), "{}", word);
+            }
         }
 
         #[test]

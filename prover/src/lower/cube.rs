@@ -1,16 +1,35 @@
 //! Conditions in a form the solver can search: constraints on one variable each, joined by and and or.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use smol_str::SmolStr;
 
 use super::ints::Ints;
-use crate::language::{Form, Universe};
+use crate::language::{Form, REPEATED, Universe};
 
-/// What a request is made of, as far as a policy can see. The values of any two are independent of each other: every
-/// combination is a canonical request.
+/// The path of the set of executables that a process descends from.
+pub(crate) const ANCESTORS: &str = "principal.ancestors";
+/// The path of the set of query keys that repeat.
+pub(crate) const REPEATED_KEYS: &str = "context.query.repeated";
+
+/// What a request is made of, as far as a policy can see. The values of any two are independent of each other, every
+/// combination being a canonical request, but for those of a set: an empty one has no element ([`Cube::impossible`]).
+/// What is said of something optional means nothing where it is absent, which strict validation sees to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Var {
     Port,
     Now,
+    /// An integer that a plugin declares, by its path in the context.
+    Long(SmolStr),
+    /// A truth value that a plugin declares.
+    Flag(SmolStr),
+    /// Whether something optional that a plugin declares is there.
+    Has(SmolStr),
+    /// Whether a set, by its path, has no element.
+    Empty(SmolStr),
+    /// Whether a set that a plugin declares has this element.
+    Member(SmolStr, SmolStr),
     /// Whether the process descends from this executable.
     Ancestor(SmolStr),
     Sandbox,
@@ -18,8 +37,12 @@ pub(crate) enum Var {
     /// The executable's path.
     Process,
     Host,
-    /// Of an `OTHER` request; elsewhere the action is the method.
+    /// Of an `OTHER` request; for the other methods the action is the method.
     Method,
+    /// Of a request that a plugin labelled.
+    AnyMethod,
+    /// A text that a plugin declares.
+    Text(SmolStr),
     /// One query key.
     Query(SmolStr),
     Path,
@@ -29,12 +52,15 @@ impl Var {
     /// The words of a string variable.
     pub(crate) fn universe(&self) -> Option<Universe> {
         match self {
-            Var::Port | Var::Now | Var::Ancestor(_) => None,
+            Var::Port | Var::Now | Var::Long(_) => None,
+            Var::Flag(_) | Var::Has(_) | Var::Empty(_) | Var::Member(..) | Var::Ancestor(_) => None,
             Var::Sandbox => Some(Universe::Sandbox),
             Var::Sha256 => Some(Universe::Sha256),
             Var::Process => Some(Universe::Process),
             Var::Host => Some(Universe::Host),
             Var::Method => Some(Universe::OtherMethod),
+            Var::AnyMethod => Some(Universe::Method),
+            Var::Text(_) => Some(Universe::Attribute),
             Var::Query(_) => Some(Universe::Query),
             Var::Path => Some(Universe::Path),
         }
@@ -185,34 +211,79 @@ fn merge(var: Var, a: Con, b: Con, all: bool) -> Cond {
 
 /// A conjunction of constraints, at most one on each variable, sorted by variable.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub(crate) struct Cube(Vec<(Var, Con)>);
+pub(crate) struct Cube(Box<[(Var, Arc<Con>)]>);
 
 impl Cube {
     pub(crate) fn get(&self, var: &Var) -> Option<&Con> {
-        self.0.iter().find(|(v, _)| v == var).map(|(_, con)| con)
+        self.0.iter().find(|(v, _)| v == var).map(|(_, con)| con.as_ref())
+    }
+
+    /// All that concerns one host.
+    pub(crate) fn at_host(host: &str) -> Cube {
+        Cube([(Var::Host, Arc::new(Con::Text(Form::eq(host))))].into())
+    }
+
+    /// The same, with each constraint exchanged for an equal one.
+    pub(crate) fn shared(mut self, share: &mut impl FnMut(Arc<Con>) -> Arc<Con>) -> Cube {
+        for (_, con) in &mut self.0 {
+            *con = share(Arc::clone(con));
+        }
+        self
     }
 
     /// Whether every point of `self` is visibly in `other`; `false` says nothing.
     pub(crate) fn implies(&self, other: &Cube) -> bool {
         // From the back: paths differ more often than ports do.
-        other.0.iter().rev().all(|(var, con)| self.get(var).is_some_and(|mine| mine.implies(con)))
+        other
+            .0
+            .iter()
+            .rev()
+            .all(|(var, con)| self.get(var).is_some_and(|mine| std::ptr::eq(mine, con.as_ref()) || mine.implies(con)))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Var, &Con)> {
-        self.0.iter().map(|(var, con)| (var, con))
+        self.0.iter().map(|(var, con)| (var, con.as_ref()))
     }
 
     /// What both allow; `None` where that is visibly nothing.
     pub(crate) fn and(&self, other: &Cube) -> Option<Cube> {
-        let parts = self.0.iter().chain(&other.0).map(|(var, con)| Cond::One(var.clone(), con.clone()));
-        Cube::of(Cond::all(parts))
+        Cube::of(Cond::all(self.conditions().chain(other.conditions())))
     }
 
     /// The same, with one word excluded from a variable. `None` where nothing is left.
     pub(crate) fn without(&self, var: &Var, word: &str) -> Option<Cube> {
-        let parts = self.0.iter().map(|(var, con)| Cond::One(var.clone(), con.clone()));
         let excluded = Cond::One(var.clone(), Con::Text(Form::eq(word).negate()));
-        Cube::of(Cond::all(parts.chain([excluded])))
+        Cube::of(Cond::all(self.conditions().chain([excluded])))
+    }
+
+    /// Whether some set is asked to be empty, or not to be.
+    pub(crate) fn asks_for_empty(&self) -> bool {
+        self.0.iter().any(|(var, _)| matches!(var, Var::Empty(_)))
+    }
+
+    /// The combinations among `cubes` that no request has: a set that is empty and has an element.
+    pub(crate) fn impossible(cubes: &[&Cube]) -> Vec<Cube> {
+        let vars: BTreeSet<&Var> = cubes.iter().flat_map(|cube| cube.0.iter().map(|(var, _)| var)).collect();
+        let mut out = Vec::new();
+        for (var, set) in vars.iter().filter_map(|var| if let Var::Empty(set) = var { Some((*var, set)) } else { None })
+        {
+            let empty = || Cond::One(var.clone(), Con::Is(true));
+            let elements = vars.iter().filter_map(|element| {
+                match element {
+                    Var::Member(of, _) if of == set => Some(Con::Is(true)),
+                    Var::Ancestor(_) if set == ANCESTORS => Some(Con::Is(true)),
+                    Var::Query(_) if set == REPEATED_KEYS => Some(Con::Text(Form::eq(REPEATED))),
+                    _ => None,
+                }
+                .map(|con| Cond::One((*element).clone(), con))
+            });
+            out.extend(elements.filter_map(|element| Cube::of(Cond::all([empty(), element]))));
+        }
+        out
+    }
+
+    fn conditions(&self) -> impl Iterator<Item = Cond> {
+        self.0.iter().map(|(var, con)| Cond::One(var.clone(), con.as_ref().clone()))
     }
 
     fn of(cond: Cond) -> Option<Cube> {
@@ -229,7 +300,7 @@ impl Cube {
             Cond::Const(false) | Cond::Any(_) => return None,
         };
         constraints.sort_by(|a, b| a.0.cmp(&b.0));
-        Some(Cube(constraints))
+        Some(Cube(constraints.into_iter().map(|(var, con)| (var, Arc::new(con))).collect()))
     }
 }
 

@@ -11,10 +11,12 @@ mod expr;
 mod ints;
 mod policy;
 mod term;
+mod vocabulary;
 
-pub(crate) use cube::{Con, Cube, Value, Var};
+pub(crate) use cube::{ANCESTORS, Con, Cube, REPEATED_KEYS, Value, Var};
 pub(crate) use ints::Ints;
-pub(crate) use policy::{Env, NotLowered, environments, lower};
+pub(crate) use policy::{NotLowered, lower};
+pub(crate) use vocabulary::{Env, Vocabulary};
 
 /// What the exact engine does not model.
 #[derive(Debug, Clone, PartialEq, Eq)]

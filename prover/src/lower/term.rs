@@ -1,13 +1,17 @@
 //! What a Cedar expression denotes when it is not a condition: an attribute of the request, or a constant.
 
-use cedar_policy::pst::{BinaryOp, EntityUID, Expr, Literal, UnaryOp, Var as CedarVar};
-use smol_str::SmolStr;
+use std::sync::Arc;
 
+use cedar_policy::pst::{BinaryOp, EntityUID, Expr, Literal, UnaryOp, Var as CedarVar};
+use smol_str::{SmolStr, format_smolstr};
+
+use super::Unsupported;
+use super::cube::{ANCESTORS, REPEATED_KEYS};
 use super::cube::{Con, Cond, Var};
-use super::declared::{Owner, may_have};
+use super::declared::{Attributes, Kind};
 use super::ints::Ints;
-use super::{Env, Unsupported};
-use crate::language::{Elem, Form, Lang};
+use super::vocabulary::{Method, View};
+use crate::language::{Elem, Form, Lang, Net, REPEATED};
 
 /// The value of an expression.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,9 +23,15 @@ pub(crate) enum Term {
     /// `segments` of the executable's or the request's path.
     Segments(Var),
     Query,
+    /// A record that a plugin declares, by its path in the context.
+    Record(SmolStr, Arc<Attributes>),
     Text(Text),
     Number(Number),
+    Flag(Var),
     Set(Set),
+    /// The host, where it is an IP literal.
+    Address,
+    ConstAddress(Net),
     ConstText(SmolStr),
     ConstNumber(i64),
     Entity(EntityUID),
@@ -49,10 +59,12 @@ pub(crate) enum Set {
     Ancestors,
     Repeated,
     Globs(Var),
+    /// That a plugin declares, by its path in the context.
+    Declared(SmolStr),
 }
 
 impl Term {
-    pub(crate) fn of(expr: &Expr, env: &Env) -> Result<Term, Unsupported> {
+    pub(crate) fn of(expr: &Expr, view: &View<'_>) -> Result<Term, Unsupported> {
         let no = |what: &str| Err(Unsupported(what.to_owned()));
         Ok(match expr {
             Expr::Var(CedarVar::Principal) => Term::Principal,
@@ -62,18 +74,26 @@ impl Term {
             Expr::Literal(Literal::String(text)) => Term::ConstText(text.clone()),
             Expr::Literal(Literal::Long(n)) => Term::ConstNumber(*n),
             Expr::Literal(Literal::EntityUID(uid)) => Term::Entity(uid.clone()),
-            Expr::UnaryOp { op: UnaryOp::Neg, expr } => match Term::of(expr, env)? {
+            Expr::UnaryOp { op: UnaryOp::Neg, expr } => match Term::of(expr, view)? {
                 Term::ConstNumber(n) => {
                     n.checked_neg().map_or_else(|| no("arithmetic (-)"), |n| Ok(Term::ConstNumber(n)))?
                 }
                 _ => return no("arithmetic (-)"),
             },
-            Expr::Set(items) => Term::List(items.iter().map(|item| Term::of(item, env)).collect::<Result<_, _>>()?),
-            Expr::GetAttr { expr, attr } => Term::of(expr, env)?.attribute(attr, env)?,
-            Expr::BinaryOp { op: BinaryOp::GetTag, left, right } => match (Term::of(left, env)?, Term::of(right, env)?)
-            {
-                (Term::Query, Term::ConstText(key)) => Term::Text(Text::Whole(Var::Query(key))),
-                _ => return no("getTag with a key that is not a constant"),
+            Expr::Set(items) => Term::List(items.iter().map(|item| Term::of(item, view)).collect::<Result<_, _>>()?),
+            Expr::GetAttr { expr, attr } => Term::of(expr, view)?.attribute(attr, view)?,
+            Expr::BinaryOp { op: BinaryOp::GetTag, left, right } => {
+                match (Term::of(left, view)?, Term::of(right, view)?) {
+                    (Term::Query, Term::ConstText(key)) => Term::Text(Text::Whole(Var::Query(key))),
+                    _ => return no("getTag with a key that is not a constant"),
+                }
+            }
+            Expr::UnaryOp { op: UnaryOp::Ip, expr } => match Term::of(expr, view)? {
+                Term::ConstText(text) => match Net::parse(&text) {
+                    Some(net) => Term::ConstAddress(net),
+                    None => return no(&format!("ip({text:?})")),
+                },
+                _ => return no("ip() of something other than a constant"),
             },
             Expr::BinaryOp { op, .. } => return no(&format!("{op}")),
             Expr::UnaryOp { op, .. } => return no(&format!("{op}")),
@@ -84,7 +104,7 @@ impl Term {
         })
     }
 
-    pub(crate) fn attribute(self, attr: &str, env: &Env) -> Result<Term, Unsupported> {
+    pub(crate) fn attribute(self, attr: &str, view: &View<'_>) -> Result<Term, Unsupported> {
         let whole = |var| Ok(Term::Text(Text::Whole(var)));
         match (&self, attr) {
             (Term::Principal, "path") => whole(Var::Process),
@@ -94,62 +114,75 @@ impl Term {
             (Term::Principal, "path_globs") => Ok(Term::Set(Set::Globs(Var::Process))),
             (Term::Resource, "host") => whole(Var::Host),
             (Term::Resource, "labels") => Ok(Term::Number(Number::Labels)),
+            (Term::Resource, "address") => Ok(Term::Address),
             (Term::Resource, "port") => Ok(Term::Number(Number::Plain(Var::Port))),
             (Term::Context, "now") => Ok(Term::Number(Number::Plain(Var::Now))),
-            (Term::Context, "method") if env.http => Ok(env.method()),
-            (Term::Context, "path") if env.http => whole(Var::Path),
-            (Term::Context, "segments") if env.http => Ok(Term::Segments(Var::Path)),
-            (Term::Context, "path_globs") if env.http => Ok(Term::Set(Set::Globs(Var::Path))),
-            (Term::Context, "query") if env.http => Ok(Term::Query),
+            (Term::Context, "method") if view.is_http() => Ok(method(view)),
+            (Term::Context, "path") if view.is_http() => whole(Var::Path),
+            (Term::Context, "segments") if view.is_http() => Ok(Term::Segments(Var::Path)),
+            (Term::Context, "path_globs") if view.is_http() => Ok(Term::Set(Set::Globs(Var::Path))),
+            (Term::Context, "query") if view.is_http() => Ok(Term::Query),
             (Term::Query, "repeated") => Ok(Term::Set(Set::Repeated)),
             (Term::Segments(of), "count") => Ok(Term::Number(Number::Count(of.clone()))),
             (Term::Segments(of), _) if position(attr).is_some() => {
                 let (head, n) = position(attr).unwrap_or_default();
                 Ok(Term::Text(Text::Piece { of: of.clone(), head, n }))
             }
+            (Term::Context, _) => declared(format_smolstr!("context.{attr}"), view.context(), attr),
+            (Term::Record(path, attributes), _) => declared(format_smolstr!("{path}.{attr}"), attributes, attr),
             _ => Err(Unsupported(format!("attribute {attr:?}"))),
         }
     }
 
     /// Whether the attribute is there.
-    pub(crate) fn has(&self, attr: &str, env: &Env) -> Result<Cond, Unsupported> {
-        match self {
+    pub(crate) fn has(&self, attr: &str, view: &View<'_>) -> Result<Cond, Unsupported> {
+        let known = match self {
             Term::Segments(of) if position(attr).is_some() => {
                 let (_, n) = position(attr).unwrap_or_default();
-                Ok(Number::Count(of.clone()).at_least(i64::try_from(n).unwrap_or(i64::MAX).saturating_add(1)))
+                return Ok(Number::Count(of.clone()).at_least(i64::try_from(n).unwrap_or(i64::MAX).saturating_add(1)));
             }
-            other => match other.clone().attribute(attr, env) {
-                Ok(_) => Ok(Cond::Const(true)),
-                Err(unsupported) => match other.owner(env) {
-                    Some(owner) if !may_have(owner, attr) => Ok(Cond::Const(false)),
-                    _ => Err(unsupported),
-                },
-            },
+            Term::Resource if attr == "address" => {
+                return Ok(Cond::one(Var::Host, Con::Text(Form::leaf(Lang::Address))));
+            }
+            Term::Principal => &view.declared().process,
+            Term::Resource => &view.declared().endpoint,
+            Term::Query => &view.declared().query,
+            Term::Segments(_) => &view.declared().segments,
+            Term::Context => view.context(),
+            Term::Record(_, attributes) => attributes,
+            _ => return Err(Unsupported(format!("has {attr:?}"))),
+        };
+        if !known.may_have(attr) {
+            return Ok(Cond::Const(false));
+        }
+        self.clone().attribute(attr, view)?;
+        match (self, known.get(attr)) {
+            (Term::Context, Some((_, false))) => Ok(present(format_smolstr!("context.{attr}"))),
+            (Term::Record(path, _), Some((_, false))) => Ok(present(format_smolstr!("{path}.{attr}"))),
+            (_, Some((_, false))) | (_, None) => Err(Unsupported(format!("has {attr:?}"))),
+            (_, Some((_, true))) => Ok(Cond::Const(true)),
         }
     }
 
-    /// Where the schema says which attributes there are.
-    fn owner<'a>(&self, env: &'a Env) -> Option<Owner<'a>> {
-        match self {
-            Term::Principal => Some(Owner::Entity("Process")),
-            Term::Resource => Some(Owner::Entity("Endpoint")),
-            Term::Query => Some(Owner::Entity("Query")),
-            Term::Segments(_) => Some(Owner::Common("Segments")),
-            Term::Context => Some(Owner::Context(&env.action)),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn equals(&self, other: &Term, env: &Env) -> Result<Cond, Unsupported> {
+    pub(crate) fn equals(&self, other: &Term, view: &View<'_>) -> Result<Cond, Unsupported> {
         Ok(match (self, other) {
             (Term::Text(text), Term::ConstText(word)) | (Term::ConstText(word), Term::Text(text)) => text.equals(word),
             (Term::Number(number), Term::ConstNumber(n)) | (Term::ConstNumber(n), Term::Number(number)) => {
                 let above = n.checked_add(1).map_or(Cond::Const(false), |next| number.at_least(next));
                 number.at_least(*n).and(above.negate())
             }
-            (Term::Principal | Term::Resource | Term::Action, Term::Entity(uid)) => self.is_entity(uid, env),
-            (Term::Entity(uid), Term::Principal | Term::Resource | Term::Action) => other.is_entity(uid, env),
+            (Term::Principal | Term::Resource | Term::Action, Term::Entity(uid)) => self.is_entity(uid, view),
+            (Term::Entity(uid), Term::Principal | Term::Resource | Term::Action) => other.is_entity(uid, view),
             (Term::ConstText(a), Term::ConstText(b)) => Cond::Const(a == b),
+            (Term::ConstAddress(a), Term::ConstAddress(b)) => Cond::Const(a == b),
+            // An address is a single one: a range, even of one address, is another value only where its prefix is
+            // shorter, and then no request has it.
+            (Term::Address, Term::ConstAddress(net)) | (Term::ConstAddress(net), Term::Address) => {
+                match net.is_single() {
+                    true => Cond::one(Var::Host, Con::Text(Form::leaf(Lang::Net(*net)))),
+                    false => Cond::Const(false),
+                }
+            }
             (Term::ConstNumber(a), Term::ConstNumber(b)) => Cond::Const(a == b),
             (Term::Entity(a), Term::Entity(b)) => Cond::Const(a == b),
             (a, b) if a == b => Cond::Const(true),
@@ -161,16 +194,16 @@ impl Term {
     }
 
     /// `self in uid`. An entity is in itself.
-    pub(crate) fn is_in(&self, uid: &EntityUID, env: &Env) -> Result<Cond, Unsupported> {
+    pub(crate) fn is_in(&self, uid: &EntityUID, view: &View<'_>) -> Result<Cond, Unsupported> {
         Ok(match self {
             Term::Principal if is_type(uid, "Sandbox") => Text::Whole(Var::Sandbox).equals(&uid.eid),
-            Term::Action => Cond::Const(is_type(uid, "Action") && env.is_in(&uid.eid)),
-            Term::Principal | Term::Resource => self.is_entity(uid, env),
+            Term::Action => Cond::Const(is_type(uid, "Action") && view.is_in(&uid.eid)),
+            Term::Principal | Term::Resource => self.is_entity(uid, view),
             _ => return Err(Unsupported("in, with something other than principal, action or resource".to_owned())),
         })
     }
 
-    fn is_entity(&self, uid: &EntityUID, env: &Env) -> Cond {
+    fn is_entity(&self, uid: &EntityUID, view: &View<'_>) -> Cond {
         match self {
             // INVARIANT: these ids are what `narrowgate_core::cedar` gives the entities of a request.
             Term::Principal if is_type(uid, "Process") => Text::Whole(Var::Process).equals(&uid.eid),
@@ -183,9 +216,58 @@ impl Term {
                 },
                 None => Cond::Const(false),
             },
-            Term::Action => Cond::Const(is_type(uid, "Action") && env.action == uid.eid.as_str()),
+            Term::Action => Cond::Const(is_type(uid, "Action") && view.action() == uid.eid.as_str()),
             _ => Cond::Const(false),
         }
+    }
+}
+
+/// What a plugin declares, by its path in the context.
+fn declared(path: SmolStr, known: &Attributes, attr: &str) -> Result<Term, Unsupported> {
+    match known.get(attr).map(|(kind, _)| kind) {
+        Some(Kind::Text) => Ok(Term::Text(Text::Whole(Var::Text(path)))),
+        Some(Kind::Long) => Ok(Term::Number(Number::Plain(Var::Long(path)))),
+        Some(Kind::Flag) => Ok(Term::Flag(Var::Flag(path))),
+        Some(Kind::Texts) => Ok(Term::Set(Set::Declared(path))),
+        Some(Kind::Record(attributes)) => Ok(Term::Record(path, Arc::clone(attributes))),
+        Some(Kind::Other) | None => Err(Unsupported(format!("attribute {path:?}"))),
+    }
+}
+
+fn present(path: SmolStr) -> Cond {
+    Cond::one(Var::Has(path), Con::Is(true))
+}
+
+/// The action's name, but where the method is one of many.
+fn method(view: &View<'_>) -> Term {
+    match view.method() {
+        Some(Method::Other) => Term::Text(Text::Whole(Var::Method)),
+        Some(Method::Any) => Term::Text(Text::Whole(Var::AnyMethod)),
+        Some(Method::Action) | None => Term::ConstText(view.action().into()),
+    }
+}
+
+impl Set {
+    /// Whether the set has no element.
+    pub(crate) fn is_empty(&self) -> Result<Cond, Unsupported> {
+        let path = match self {
+            Set::Ancestors => SmolStr::new_static(ANCESTORS),
+            Set::Repeated => SmolStr::new_static(REPEATED_KEYS),
+            Set::Declared(path) => path.clone(),
+            Set::Globs(_) => return Err(Unsupported("isEmpty on path_globs".to_owned())),
+        };
+        Ok(Cond::one(Var::Empty(path), Con::Is(true)))
+    }
+
+    /// Whether the set has an element of this name; `None` for `path_globs`, whose names are patterns.
+    pub(crate) fn has(&self, item: &SmolStr) -> Option<Cond> {
+        let (var, con) = match self {
+            Set::Ancestors => (Var::Ancestor(item.clone()), Con::Is(true)),
+            Set::Repeated => (Var::Query(item.clone()), Con::Text(Form::eq(REPEATED))),
+            Set::Declared(path) => (Var::Member(path.clone(), item.clone()), Con::Is(true)),
+            Set::Globs(_) => return None,
+        };
+        Some(Cond::one(var, con))
     }
 }
 

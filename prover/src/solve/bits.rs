@@ -36,6 +36,16 @@ impl Bits {
         self.0.get(item / 64).is_some_and(|word| word & (1 << (item % 64)) != 0)
     }
 
+    /// What both have.
+    pub(crate) fn and(&self, other: &Bits) -> Bits {
+        Bits(self.0.iter().zip(&other.0).map(|(a, b)| a & b).collect())
+    }
+
+    /// What `other` lacks.
+    pub(crate) fn minus(&self, other: &Bits) -> Bits {
+        Bits(self.0.iter().zip(&other.0).map(|(a, b)| a & !b).collect())
+    }
+
     pub(crate) fn is_subset(&self, other: &Bits) -> bool {
         self.0.iter().zip(&other.0).all(|(a, b)| a & !b == 0)
     }

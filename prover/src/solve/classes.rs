@@ -2,6 +2,8 @@
 
 use super::bits::Bits;
 use super::budget::{Budget, Exhausted};
+use super::free::free_words;
+use super::guess::guesses;
 use super::hash::KeySet;
 use super::words::{Machine, Machines, START};
 use crate::language::{Form, Universe};
@@ -12,23 +14,34 @@ use crate::lower::{Con, Ints, Value, Var};
 pub(crate) struct Class {
     pub(crate) value: Value,
     pub(crate) hits: Bits,
+    /// Where it hits nothing: other values that do not, each for a reason of its own.
+    pub(crate) others: Vec<Value>,
 }
 
 /// Values of `var` that `target` admits: one for each ⊆-minimal set of obstacles that a value can hit. Hitting fewer
 /// is always better, so the others need no look. Empty where `target` admits nothing.
+///
+/// Where `is_last`, no other variable can escape an obstacle that this one hits, so only values that hit none are found.
 pub(crate) fn classes(
     var: &Var,
     target: Option<&Con>,
     obstacles: &[Option<&Con>],
+    is_last: bool,
     budget: &mut Budget,
 ) -> Result<Vec<Class>, Exhausted> {
-    let mut found = Minimal { target, obstacles, classes: Vec::new() };
+    if is_last && obstacles.iter().any(Option::is_none) {
+        return Ok(Vec::new());
+    }
+    let mut found = Minimal { target, obstacles, is_last, classes: Vec::new(), others: Vec::new() };
     match var.universe() {
         Some(universe) => found.words(universe, budget)?,
         None => found.try_candidates(candidates(var, target, obstacles), budget)?,
     }
     let mut classes: Vec<Class> = found.classes.into_iter().map(|(class, _)| class).collect();
     classes.sort_by_key(|class| class.hits.len());
+    if let Some(free) = classes.first_mut().filter(|class| class.hits.is_empty()) {
+        free.others = found.others;
+    }
     Ok(classes)
 }
 
@@ -38,7 +51,9 @@ pub(crate) fn usual(var: &Var) -> Value {
         Var::Port => Value::Number(443),
         // 2026-01-01, so that leases in examples are still running.
         Var::Now => Value::Number(1_767_225_600),
-        Var::Ancestor(_) => Value::Is(false),
+        Var::Long(_) => Value::Number(1),
+        Var::Flag(_) | Var::Member(..) | Var::Ancestor(_) => Value::Is(false),
+        Var::Has(_) | Var::Empty(_) => Value::Is(true),
         _ => Value::Text(var.universe().and_then(|u| u.preferred().first()).copied().unwrap_or_default().to_owned()),
     }
 }
@@ -47,8 +62,11 @@ pub(crate) fn usual(var: &Var) -> Value {
 struct Minimal<'a> {
     target: Option<&'a Con>,
     obstacles: &'a [Option<&'a Con>],
+    is_last: bool,
     /// With the cost of showing the value to a person.
     classes: Vec<(Class, usize)>,
+    /// Words that hit nothing, but for the best.
+    others: Vec<Value>,
 }
 
 impl<'a> Minimal<'a> {
@@ -57,7 +75,7 @@ impl<'a> Minimal<'a> {
             return;
         }
         self.classes.retain(|(c, _)| !hits.is_subset(&c.hits));
-        self.classes.push((Class { value, hits }, cost));
+        self.classes.push((Class { value, hits, others: Vec::new() }, cost));
     }
 
     /// Whether words that hit at least `hits`, none cheaper than `cost`, have nothing to add.
@@ -86,15 +104,45 @@ impl<'a> Minimal<'a> {
         }
         let preferred = universe.preferred().iter().map(|word| Value::Text((*word).to_owned())).collect();
         self.try_candidates(preferred, budget)?;
-        if self.classes.iter().any(|(class, _)| class.hits.is_empty()) {
+        if self.is_free() {
             return Ok(());
         }
-        self.explore(universe, target.unwrap_or(&Form::Const(true)), budget)
+        let target = target.unwrap_or(&Form::Const(true));
+        // Where the shortest word is long, finding it costs more than a person gains by it.
+        let exist = |word: &String| universe.nfa().matches(word);
+        let guesses = guesses(target).into_iter().filter(exist).map(Value::Text).collect();
+        self.try_candidates(guesses, budget)?;
+        if self.is_free() {
+            return Ok(());
+        }
+        let obstacles: Vec<&Form> =
+            self.obstacles.iter().copied().flatten().map(|con| form(con, &Form::Const(false))).collect();
+        if !self.is_last {
+            return self.explore(universe, target, &obstacles, budget);
+        }
+        let mut words = free_words(universe, target, &obstacles, budget)?.into_iter().map(Value::Text);
+        if let Some(best) = words.next() {
+            self.insert(best, Bits::none(self.obstacles.len()), 0);
+        }
+        self.others = words.collect();
+        Ok(())
+    }
+
+    /// Whether a value was found that hits nothing.
+    fn is_free(&self) -> bool {
+        self.classes.iter().any(|(class, _)| class.hits.is_empty())
     }
 
     /// Breadth-first, so that the shortest word of each class comes first.
-    fn explore(&mut self, universe: Universe, target: &Form, budget: &mut Budget) -> Result<(), Exhausted> {
-        let mut machines = Machines::new(universe.nfa());
+    fn explore(
+        &mut self,
+        universe: Universe,
+        target: &Form,
+        obstacles: &[&Form],
+        budget: &mut Budget,
+    ) -> Result<(), Exhausted> {
+        let named = obstacles.iter().fold(target.names(), |mask, form| mask | form.names());
+        let mut machines = Machines::new(universe.nfa_for(named));
         let mut walk = Walk::new(target, self.obstacles, &mut machines);
         let mut depth = 0;
         let mut level: Vec<usize> = walk.start().into_iter().collect();
@@ -106,10 +154,9 @@ impl<'a> Minimal<'a> {
                     let cost = universe.cost(&word);
                     self.insert(Value::Text(word), hits, cost);
                 }
-                if self.is_hopeless(walk.hits(node), depth + 1) {
-                    continue;
+                if !self.is_hopeless(walk.hits(node), depth + 1) {
+                    next.extend(walk.expand(node, &mut machines, budget)?);
                 }
-                next.extend(walk.expand(node, &mut machines, budget)?);
             }
             level = next;
             depth += 1;
@@ -150,7 +197,7 @@ struct Node {
 
 impl Walk {
     fn new<'a>(target: &'a Form, obstacles: &[Option<&'a Con>], all: &mut Machines<'a>) -> Walk {
-        let target = Machine::new(target, true, all);
+        let target = Machine::outside(target, &[], all);
         let mut machines = Vec::new();
         let mut decides: Vec<Vec<usize>> = Vec::new();
         let mut known: Vec<&Form> = Vec::new();
@@ -163,7 +210,7 @@ impl Walk {
             let form = form(con, &Form::Const(false));
             let machine = known.iter().position(|other| *other == form).unwrap_or_else(|| {
                 known.push(form);
-                machines.push(Machine::new(form, false, all));
+                machines.push(Machine::new(form, all));
                 decides.push(Vec::new());
                 machines.len() - 1
             });
@@ -277,8 +324,8 @@ impl Walk {
 
 /// A number from each region that the constraints tell apart, what a person expects first; both truth values.
 fn candidates(var: &Var, target: Option<&Con>, obstacles: &[Option<&Con>]) -> Vec<Value> {
-    if let Var::Ancestor(_) = var {
-        return vec![Value::Is(false), Value::Is(true)];
+    if let Value::Is(is) = usual(var) {
+        return vec![Value::Is(is), Value::Is(!is)];
     }
     let domain = var.domain();
     let sets = target.into_iter().chain(obstacles.iter().copied().flatten()).filter_map(|con| match con {

@@ -9,9 +9,12 @@
 mod bits;
 mod budget;
 mod classes;
+mod free;
+mod guess;
 mod hash;
 mod search;
 mod words;
 
+pub(crate) use bits::Bits;
 pub(crate) use budget::{Budget, Exhausted, MOST_CUBES};
 pub(crate) use search::{Point, find_uncovered};

@@ -22,6 +22,11 @@ impl Point {
         self.0.iter()
     }
 
+    /// How long its texts are together: what it costs to look at it.
+    fn size(&self) -> usize {
+        self.0.values().map(|value| if let Value::Text(text) = value { text.len() } else { 1 }).sum()
+    }
+
     pub(crate) fn is_in(&self, cube: &Cube) -> bool {
         cube.iter().all(|(var, con)| match self.0.get(var) {
             Some(value) => con.holds(value),
@@ -40,29 +45,51 @@ pub(crate) fn find_uncovered(
 ) -> Result<Option<Point>, Exhausted> {
     /// So many obstacles that contain a point are each asked whether they cover the target alone.
     const ALONE: usize = 8;
-    budget.work(obstacles.len() * 4)?;
-    if obstacles.iter().any(|obstacle| target.implies(obstacle)) {
-        return Ok(None);
+    for obstacle in obstacles {
+        budget.work(32)?;
+        if target.implies(obstacle) {
+            return Ok(None);
+        }
     }
     let mut considered: Vec<&Cube> = Vec::new();
+    // A point that is no worse an answer, only a worse sight: what there is to show when the budget ends.
+    let mut spare: Option<Point> = None;
     loop {
-        let Some(point) = Search::new(target, &considered).run(budget)? else { return Ok(None) };
-        budget.work(obstacles.len() * 8)?;
-        let mut hit: Vec<&Cube> = obstacles.iter().copied().filter(|obstacle| point.is_in(obstacle)).collect();
-        if hit.is_empty() {
-            return Ok(Some(point));
-        }
-        // The fewer constraints, the more it covers.
-        hit.sort_by_key(|obstacle| obstacle.iter().count());
-        if considered.is_empty() {
-            for obstacle in hit.iter().take(ALONE) {
-                if Search::new(target, &[obstacle]).run(budget)?.is_none() {
-                    return Ok(None);
+        let points = match Search::new(target, &considered).run(budget) {
+            Ok(None) => return Ok(None),
+            Ok(Some(points)) => points,
+            Err(exhausted) => return spare.map_or(Err(exhausted), |point| Ok(Some(point))),
+        };
+        let first_round = considered.is_empty();
+        for (number, point) in points.into_iter().enumerate() {
+            let mut hit: Vec<&Cube> = Vec::new();
+            let size = point.size();
+            for obstacle in obstacles {
+                budget.work(16 + size)?;
+                hit.extend(Some(*obstacle).filter(|obstacle| point.is_in(obstacle)));
+            }
+            if hit.is_empty() {
+                if number == 0 {
+                    return Ok(Some(point));
+                }
+                spare.get_or_insert(point);
+                continue;
+            }
+            // The fewer constraints, the more it covers.
+            hit.sort_by_key(|obstacle| obstacle.iter().count());
+            if first_round {
+                for obstacle in hit.iter().take(ALONE) {
+                    if Search::new(target, &[obstacle]).run(budget)?.is_none() {
+                        return Ok(None);
+                    }
                 }
             }
+            // INVARIANT: this ends. The first point is in none of `considered`, so what it hits is new.
+            let is_known = |obstacle: &&Cube| considered.iter().any(|known| std::ptr::eq(*known, *obstacle));
+            if !hit.iter().any(is_known) {
+                considered.extend(hit.first());
+            }
         }
-        // INVARIANT: this ends. `point` is in none of `considered`, so what is added is new.
-        considered.extend(hit.first());
     }
 }
 
@@ -74,6 +101,8 @@ struct Search<'a> {
     classes: HashMap<(usize, Bits), Rc<Vec<Class>>>,
     /// By variable: sets of alive obstacles from which there is no way to kill them all.
     failed: Vec<Vec<Bits>>,
+    /// Other values of the last variable that do.
+    others: Vec<Value>,
 }
 
 impl<'a> Search<'a> {
@@ -86,13 +115,26 @@ impl<'a> Search<'a> {
             .collect();
         let vars: Vec<&Var> = all.into_iter().collect();
         let failed = vec![Vec::new(); vars.len() + 1];
-        Search { target, obstacles, vars, classes: HashMap::new(), failed }
+        Search { target, obstacles, vars, classes: HashMap::new(), failed, others: Vec::new() }
     }
 
-    fn run(mut self, budget: &mut Budget) -> Result<Option<Point>, Exhausted> {
+    /// A point, and others that differ in the last variable only.
+    fn run(mut self, budget: &mut Budget) -> Result<Option<Vec<Point>>, Exhausted> {
         let mut point = Point::default();
         let alive = Bits::of(self.obstacles.len(), 0..self.obstacles.len());
-        Ok(self.descend(0, &alive, &mut point, budget)?.then_some(point))
+        if !self.descend(0, &alive, &mut point, budget)? {
+            return Ok(None);
+        }
+        let last = self.vars.last().copied();
+        let others: Vec<Point> = std::mem::take(&mut self.others)
+            .into_iter()
+            .filter_map(|value| {
+                let mut other = point.clone();
+                other.0.insert(last?.clone(), value);
+                Some(other)
+            })
+            .collect();
+        Ok(Some([point].into_iter().chain(others).collect()))
     }
 
     fn descend(&mut self, at: usize, alive: &Bits, point: &mut Point, budget: &mut Budget) -> Result<bool, Exhausted> {
@@ -107,6 +149,9 @@ impl<'a> Search<'a> {
             let left = Bits::of(self.obstacles.len(), left);
             point.0.insert(var.clone(), class.value.clone());
             if self.descend(at + 1, &left, point, budget)? {
+                if at + 1 == self.vars.len() {
+                    self.others.clone_from(&class.others);
+                }
                 return Ok(true);
             }
         }
@@ -130,7 +175,7 @@ impl<'a> Search<'a> {
         }
         let obstacles: Vec<Option<&Con>> =
             alive.iter().filter_map(|n| self.obstacles.get(n)).map(|obstacle| obstacle.get(var)).collect();
-        let found = Rc::new(classes(var, self.target.get(var), &obstacles, budget)?);
+        let found = Rc::new(classes(var, self.target.get(var), &obstacles, at + 1 == self.vars.len(), budget)?);
         self.classes.insert((at, alive.clone()), Rc::clone(&found));
         Ok(found)
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::hash::Map;
-use crate::language::{Blocks, Form, Leaf, Nfa, Set};
+use crate::language::{Automaton, Blocks, Form, Kmp, Leaf, Nfa, Required, Set};
 
 /// The automata of one search, each leaf and each form once.
 #[derive(Debug)]
@@ -17,22 +17,26 @@ pub(crate) struct Machines<'a> {
 
 impl<'a> Machines<'a> {
     pub(crate) fn new(universe: &'a Nfa) -> Machines<'a> {
-        Machines { universe: Dfa::new(universe), leaves: Vec::new(), leaf_index: Vec::new(), weight: 0 }
+        let universe = Dfa::Subsets(Subsets::new(universe));
+        Machines { universe, leaves: Vec::new(), leaf_index: Vec::new(), weight: 0 }
     }
 
     fn leaf(&mut self, leaf: &'a Arc<Leaf>) -> usize {
         // Few leaves are in one search, and comparing them is cheaper than hashing them.
         self.leaf_index.iter().position(|known| *known == leaf.as_ref()).unwrap_or_else(|| {
             self.leaf_index.push(leaf);
-            self.leaves.push(Dfa::new(leaf.nfa()));
+            self.leaves.push(match leaf.automaton() {
+                Automaton::Glob(glob) => Dfa::Glob(glob),
+                Automaton::Nfa(nfa) => Dfa::Subsets(Subsets::new(nfa)),
+            });
             self.leaves.len() - 1
         })
     }
 
     /// How large all states of all automata are together.
     pub(crate) fn weight(&self) -> usize {
-        let leaves: usize = self.leaves.iter().map(|dfa| dfa.weight).sum();
-        self.weight + self.universe.weight + leaves
+        let leaves: usize = self.leaves.iter().map(Dfa::weight).sum();
+        self.weight + self.universe.weight() + leaves
     }
 
     fn dfa(&mut self, at: usize) -> &mut Dfa<'a> {
@@ -44,9 +48,55 @@ impl<'a> Machines<'a> {
 
 const UNIVERSE: usize = usize::MAX;
 
-/// A determinised automaton, as far as it was walked.
+/// A deterministic automaton.
 #[derive(Debug)]
-struct Dfa<'a> {
+enum Dfa<'a> {
+    Subsets(Subsets<'a>),
+    Glob(&'a Kmp),
+}
+
+impl Dfa<'_> {
+    fn step(&mut self, from: u32, c: char) -> u32 {
+        match self {
+            Dfa::Subsets(subsets) => subsets.step(from, c),
+            Dfa::Glob(glob) => glob.step(from, c),
+        }
+    }
+
+    /// Whether all continuations are accepted, or none.
+    fn settled(&self, at: u32) -> Option<bool> {
+        match self {
+            Dfa::Subsets(subsets) => subsets.settled(at),
+            Dfa::Glob(glob) => glob.settled(at),
+        }
+    }
+
+    fn accepts(&self, at: u32) -> bool {
+        match self {
+            Dfa::Subsets(subsets) => subsets.accepts(at),
+            Dfa::Glob(glob) => glob.accepts(at),
+        }
+    }
+
+    /// Calls `each` with what this automaton tells apart next.
+    fn sets(&self, at: u32, each: impl FnMut(Set)) {
+        match self {
+            Dfa::Subsets(subsets) => subsets.sets(at).for_each(each),
+            Dfa::Glob(glob) => glob.sets(at).for_each(each),
+        }
+    }
+
+    fn weight(&self) -> usize {
+        match self {
+            Dfa::Subsets(subsets) => subsets.weight,
+            Dfa::Glob(_) => 0,
+        }
+    }
+}
+
+/// A nondeterministic automaton, determinised as far as it was walked.
+#[derive(Debug)]
+struct Subsets<'a> {
     nfa: &'a Nfa,
     states: Vec<DfaState>,
     index: Map<Vec<u32>, u32>,
@@ -62,9 +112,9 @@ struct DfaState {
     next: Vec<(char, u32)>,
 }
 
-impl<'a> Dfa<'a> {
-    fn new(nfa: &'a Nfa) -> Dfa<'a> {
-        let mut dfa = Dfa { nfa, states: Vec::new(), index: Map::default(), weight: 0 };
+impl<'a> Subsets<'a> {
+    fn new(nfa: &'a Nfa) -> Subsets<'a> {
+        let mut dfa = Subsets { nfa, states: Vec::new(), index: Map::default(), weight: 0 };
         dfa.state(vec![0]);
         dfa
     }
@@ -123,7 +173,7 @@ enum Shape {
     Or(Vec<Shape>),
 }
 
-/// A constraint as an automaton: the synchronous product of its leaves.
+/// A constraint as an automaton: the synchronous product of its leaves, each as long as it matters.
 #[derive(Debug)]
 pub(crate) struct Machine {
     shape: Shape,
@@ -136,6 +186,7 @@ pub(crate) struct Machine {
 
 #[derive(Debug)]
 struct MachineState {
+    /// The leaves' states, or one of [`FALSE`], [`TRUE`] and [`IGNORED`].
     parts: Vec<u32>,
     settled: Option<bool>,
     accept: bool,
@@ -145,15 +196,31 @@ struct MachineState {
 /// Every machine's start state.
 pub(crate) const START: u32 = 0;
 
+/// Of a leaf that accepts no continuation.
+const FALSE: u32 = u32::MAX;
+/// Of a leaf that accepts all.
+const TRUE: u32 = u32::MAX - 1;
+/// Of a leaf that makes no difference any more, since others decide what it is part of.
+const IGNORED: u32 = u32::MAX - 2;
+
 impl Machine {
-    /// `form`, of words that exist where `in_universe`.
-    pub(crate) fn new<'a>(form: &'a Form, in_universe: bool, machines: &mut Machines<'a>) -> Machine {
+    /// `form`, of whatever words.
+    pub(crate) fn new<'a>(form: &'a Form, machines: &mut Machines<'a>) -> Machine {
         let mut leaves = Vec::new();
-        let mut shape = shape(form, &mut leaves, machines);
-        if in_universe {
-            leaves.push(UNIVERSE);
-            shape = Shape::And(vec![Shape::Leaf(leaves.len() - 1), shape]);
-        }
+        let shape = shape(form, &mut leaves, machines);
+        Machine::of(shape, leaves, machines)
+    }
+
+    /// Of the words that exist those in `target` and in no obstacle.
+    pub(crate) fn outside<'a>(target: &'a Form, obstacles: &[&'a Form], machines: &mut Machines<'a>) -> Machine {
+        let mut leaves = vec![UNIVERSE];
+        let target = shape(target, &mut leaves, machines);
+        let obstacles = obstacles.iter().map(|form| shape(form, &mut leaves, machines)).collect();
+        let shape = Shape::And(vec![Shape::Leaf(0), target, Shape::Not(Box::new(Shape::Or(obstacles)))]);
+        Machine::of(shape, leaves, machines)
+    }
+
+    fn of(shape: Shape, leaves: Vec<usize>, machines: &mut Machines<'_>) -> Machine {
         let mut required = Vec::new();
         require(&shape, &mut required);
         let parts = vec![0; leaves.len()];
@@ -162,19 +229,49 @@ impl Machine {
         machine
     }
 
-    fn state(&mut self, parts: Vec<u32>, machines: &mut Machines<'_>) -> u32 {
+    /// How many leaves there are: what a step costs.
+    pub(crate) fn width(&self) -> usize {
+        self.leaves.len()
+    }
+
+    /// The state of these leaves' states, in which what makes no difference is the same for all.
+    fn state(&mut self, mut parts: Vec<u32>, machines: &mut Machines<'_>) -> u32 {
+        let mut settled = Vec::with_capacity(parts.len());
+        for (leaf, part) in self.leaves.iter().zip(&mut parts) {
+            let value = match *part {
+                FALSE => Some(false),
+                TRUE => Some(true),
+                IGNORED => None,
+                at => machines.dfa(*leaf).settled(at),
+            };
+            if let Some(value) = value {
+                *part = if value { TRUE } else { FALSE };
+            }
+            settled.push(value);
+        }
+        let mut matters = vec![false; parts.len()];
+        let value = self.shape.mark(&settled, &mut matters);
+        for ((part, matters), settled) in parts.iter_mut().zip(matters).zip(&settled) {
+            // What is decided stays known: the rest of the shape is read with it.
+            if !matters && settled.is_none() {
+                *part = IGNORED;
+            }
+        }
+        if value.is_some() {
+            // One state for all that is decided alike.
+            parts.fill(if value == Some(true) { TRUE } else { FALSE });
+        }
         if let Some(found) = self.index.get(&parts) {
             return *found;
         }
-        let (mut settled, mut accept) = (Vec::with_capacity(parts.len()), Vec::with_capacity(parts.len()));
-        for (leaf, part) in self.leaves.iter().zip(&parts) {
-            let dfa = machines.dfa(*leaf);
-            settled.push(dfa.settled(*part));
-            accept.push(Some(dfa.accepts(*part)));
-        }
+        let ends = self.leaves.iter().zip(&parts).zip(settled).map(|((leaf, part), settled)| match *part {
+            FALSE | TRUE | IGNORED => settled,
+            at => Some(machines.dfa(*leaf).accepts(at)),
+        });
+        let ends: Vec<Option<bool>> = ends.collect();
         let at = self.states.len() as u32;
         machines.weight += 16 + parts.len();
-        let (settled, accept) = (self.shape.value(&settled), self.shape.value(&accept) == Some(true));
+        let (settled, accept) = (value, value.or_else(|| self.shape.value(&ends)) == Some(true));
         self.index.insert(parts.clone(), at);
         self.states.push(MachineState { parts, settled, accept, next: Vec::new() });
         at
@@ -185,8 +282,11 @@ impl Machine {
         if let Some((_, to)) = state.next.iter().find(|(d, _)| *d == c) {
             return *to;
         }
-        let parts =
-            self.leaves.iter().zip(&state.parts).map(|(leaf, part)| machines.dfa(*leaf).step(*part, c)).collect();
+        let step = |(leaf, part): (&usize, &u32)| match *part {
+            FALSE | TRUE | IGNORED => *part,
+            at => machines.dfa(*leaf).step(at, c),
+        };
+        let parts = self.leaves.iter().zip(&state.parts).map(step).collect();
         let to = self.state(parts, machines);
         if let Some(state) = self.states.get_mut(from as usize) {
             state.next.push((c, to));
@@ -206,27 +306,38 @@ impl Machine {
     /// What this machine tells apart next.
     pub(crate) fn split(&self, at: u32, blocks: &mut Blocks, machines: &mut Machines<'_>) {
         for (leaf, part) in self.parts(at) {
-            machines.dfa(leaf).sets(part).for_each(|set| blocks.split(set));
+            machines.dfa(leaf).sets(part, |set| blocks.split(set));
         }
     }
 
     /// What may come next at all: the universe's edges, and those of each leaf that must accept.
     pub(crate) fn blocks(&self, at: u32, machines: &mut Machines<'_>) -> Blocks {
-        let universe = self.parts(at).find(|(leaf, _)| *leaf == UNIVERSE).map_or(0, |(_, part)| part);
-        let mut blocks = Blocks::new(machines.universe.sets(universe));
-        let parts: Vec<(usize, u32)> = self.parts(at).collect();
+        let mut blocks = Blocks::new();
+        let parts = self.states.get(at as usize).map_or(&[][..], |s| &s.parts);
+        for (_, part) in self.leaves.iter().zip(parts).filter(|(leaf, _)| **leaf == UNIVERSE) {
+            match *part {
+                FALSE | IGNORED => {}
+                TRUE => blocks.allow(Set::ANY),
+                at => machines.universe.sets(at, |set| blocks.allow(set)),
+            }
+        }
         for position in &self.required {
-            if let Some((leaf, part)) = parts.get(*position) {
-                blocks.require(machines.dfa(*leaf).sets(*part));
+            let leaf = self.leaves.get(*position).zip(parts.get(*position));
+            if let Some((leaf, part)) = leaf.filter(|(_, part)| ![FALSE, TRUE, IGNORED].contains(part)) {
+                let mut required = Required::default();
+                machines.dfa(*leaf).sets(*part, |set| required.add(set));
+                blocks.require(&required);
             }
         }
         self.split(at, &mut blocks, machines);
         blocks
     }
 
+    /// The leaves that are still open, with their states.
     fn parts(&self, at: u32) -> impl Iterator<Item = (usize, u32)> {
         let parts = self.states.get(at as usize).map_or(&[][..], |s| &s.parts);
-        self.leaves.iter().copied().zip(parts.iter().copied())
+        let open = |(_, part): &(usize, u32)| ![FALSE, TRUE, IGNORED].contains(part);
+        self.leaves.iter().copied().zip(parts.iter().copied()).filter(open)
     }
 }
 
@@ -255,6 +366,26 @@ fn require(shape: &Shape, out: &mut Vec<usize>) {
 }
 
 impl Shape {
+    /// The value in three values. Where it is open, marks the leaves that it hangs on.
+    fn mark(&self, leaves: &[Option<bool>], matters: &mut [bool]) -> Option<bool> {
+        let value = self.value(leaves);
+        if value.is_none() {
+            match self {
+                Shape::Const(_) => {}
+                Shape::Leaf(at) => matters.iter_mut().skip(*at).take(1).for_each(|leaf| *leaf = true),
+                Shape::Not(inner) => {
+                    inner.mark(leaves, matters);
+                }
+                Shape::And(parts) | Shape::Or(parts) => {
+                    for part in parts {
+                        part.mark(leaves, matters);
+                    }
+                }
+            }
+        }
+        value
+    }
+
     /// In three values.
     fn value(&self, leaves: &[Option<bool>]) -> Option<bool> {
         let decide = |parts: &[Shape], stop: bool| {

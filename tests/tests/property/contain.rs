@@ -10,6 +10,7 @@ use narrowgate_prover::{Ceiling, Options, Verdict, prove};
 use narrowgate_tests::generators;
 use narrowgate_tests::model::{Endpoint, Entry, Model, Rest, Rule};
 use narrowgate_tests::oracles::{reads, reads_model};
+use narrowgate_tests::sweep::Sweep;
 use narrowgate_tests::universe::Universe;
 
 use crate::for_all;
@@ -66,6 +67,21 @@ fn the_verdict_is_what_brute_force_finds() {
     });
     // Both answers must be common, or this test tests half of what it says.
     assert!(within.get() > 25 && exceeds.get() > 25, "{} within, {} exceed", within.get(), exceeds.get());
+}
+
+/// The two brute forces, the plain one and the fast one, are each other's judge.
+#[test]
+fn the_fast_brute_force_finds_what_the_plain_one_does() {
+    let sweep = std::cell::RefCell::new(Sweep::default());
+    for_all(200, 1024, |u: &mut Unstructured<'_>| {
+        let (candidate, ceiling) = generators::pair(u)?;
+        let exceeds = |request: &Request| reads_model(&candidate, request) && !reads_model(&ceiling, request);
+        let plain = Universe::of(&[&candidate, &ceiling]).find(exceeds);
+        let fast = sweep.borrow_mut().excess(&candidate, &ceiling);
+        assert_eq!(plain.is_some(), fast.is_some(), "{plain:?} {fast:?}\n{candidate:?}\n{ceiling:?}");
+        assert!(fast.is_none_or(|request| exceeds(&request)));
+        Ok(())
+    });
 }
 
 #[test]
