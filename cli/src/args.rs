@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::exit::Ended;
 use crate::{
-    check, compile, completions, demo, explain, gateway, man, prove, proxy, rule, sandbox, up, verify, version,
+    check, compile, completions, demo, explain, gateway, key, man, prove, proxy, rule, sandbox, up, verify, version,
 };
 
 const AFTER: &str = "\
@@ -43,6 +43,7 @@ enum Verb {
     Proxy(proxy::Proxy),
     Sandbox(sandbox::Sandbox),
     Rule(rule::Rule),
+    Key(key::Key),
     Prove(prove::Prove),
     Compile(compile::Compile),
     Check(check::Check),
@@ -66,6 +67,7 @@ impl Cli {
             Verb::Proxy(verb) => verb.run(remote),
             Verb::Sandbox(verb) => verb.run(remote),
             Verb::Rule(verb) => verb.run(remote),
+            Verb::Key(verb) => verb.run(remote),
             Verb::Prove(verb) => verb.run(),
             Verb::Compile(verb) => verb.run(),
             Verb::Check(verb) => verb.run(),

@@ -66,6 +66,17 @@ pub(crate) fn token(path: &Path) -> Result<String, Failure> {
     Ok(token.to_owned())
 }
 
+/// A secret's bytes, unless others could have read or replaced them.
+pub(crate) fn read_secret(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mode = fs::metadata(path)?.permissions().mode() & 0o777;
+    match mode & 0o077 {
+        0 => fs::read(path),
+        _ => Err(std::io::Error::other(format!(
+            "has mode {mode:03o}, so others can read it; a secret there must be replaced, and the file be of mode 600"
+        ))),
+    }
+}
+
 /// Replaces a file in one step: a reader sees the old content or the new, and so does a machine that lost power.
 pub(crate) fn write(path: &Path, content: &[u8], readers: Readers) -> Result<(), Failure> {
     replace(path, content, readers)

@@ -123,7 +123,7 @@ fn certify(proven: &Proven, policy: &Policy, out: &Path, key: &Path) -> Result<(
 
 fn signing_key(path: &Path) -> Result<SigningKey, Failure> {
     let named = |error: &dyn std::fmt::Display| Failure::invalid(format!("signing key {}: {error}", path.display()));
-    match std::fs::read(path) {
+    match files::read_secret(path) {
         Ok(bytes) => SigningKey::from_pkcs8(&bytes).map_err(|error| named(&error)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let (bytes, key) = SigningKey::generate().map_err(|error| named(&error))?;

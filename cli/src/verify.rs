@@ -3,16 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use narrowgate_core::certificate::{self, VerifyingKey};
+use narrowgate_core::certificate::{self, Certified};
 use narrowgate_core::compile::Compiled;
+use narrowgate_core::dsse::{TrustedKey, VerifyingKey};
 use narrowgate_core::policy::{Policy, Role};
-use narrowgate_core::wire::{Bundle, Keys};
+use narrowgate_core::wire::{Bundle, KeyView, Keys};
 use narrowgate_prover::SigningKey;
 use owo_colors::OwoColorize as _;
 use serde_json::json;
 
 use crate::exit::{Ended, Exit, Failure};
 use crate::files;
+use crate::key::time;
 use crate::output::{self, Format, plain};
 
 /// Check a certificate against a ruleset, offline
@@ -20,8 +22,8 @@ use crate::output::{self, Format, plain};
 pub(crate) struct Verify {
     /// A bundle: what a proxy keeps as bundle.json, or what `prove --certificate` wrote
     bundle: PathBuf,
-    /// The key to trust: a gateway's /v1/keys answer, 32 bytes in base64, or a signing key's file. Without it:
-    /// gateway-keys.json beside the bundle, where the proxy pins its gateway's keys
+    /// The keys to trust: what `key list --format json` prints, public keys in base64 (one a line), or a signing key's
+    /// file. Without it: gateway-keys.json beside the bundle, where the proxy pins its gateway's keys
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     #[arg(long, value_enum, default_value_t)]
@@ -34,20 +36,19 @@ impl Verify {
         let bundle: Bundle = serde_json::from_str(&files::read(&self.bundle)?)
             .map_err(|error| Failure::invalid(format!("{file}: not a bundle: {error}")))?;
         let keys = self.keys()?;
-        let statement = check(&bundle, &keys).map_err(|problem| Failure::refused(format!("{file}: {problem}")))?;
-        let keyids: Vec<String> =
-            bundle.certificate.signatures.iter().map(|signature| signature.keyid.clone()).collect();
+        let certified = check(&bundle, &keys).map_err(|problem| Failure::refused(format!("{file}: {problem}")))?;
+        let signer = KeyView::of(&certified.signer);
         match self.format {
             Format::Json => output::json(&json!({
                 "valid": true, "sandbox": bundle.sandbox, "version": bundle.version, "policy_hash": bundle.policy_hash,
-                "keyids": keyids, "statement": statement,
+                "key": signer, "keyids": [signer.keyid], "statement": certified.statement,
             }))?,
-            Format::Text => output::line(text(&bundle, &keyids, &statement))?,
+            Format::Text => output::line(text(&bundle, &signer, &certified.statement))?,
         }
         Ok(Exit::Done)
     }
 
-    fn keys(&self) -> Result<Vec<VerifyingKey>, Failure> {
+    fn keys(&self) -> Result<Vec<TrustedKey>, Failure> {
         let path = match &self.key {
             Some(path) => path.clone(),
             None => {
@@ -66,7 +67,7 @@ impl Verify {
 }
 
 /// Everything the proxy checks, but for whose sandbox and which version it is about to load.
-fn check(bundle: &Bundle, keys: &[VerifyingKey]) -> Result<certificate::Statement, String> {
+fn check(bundle: &Bundle, keys: &[TrustedKey]) -> Result<Certified, String> {
     let policy =
         Policy::parse(&bundle.policy_yaml, "policy_yaml", Role::Policy).map_err(|errors| errors.to_string())?;
     let compiled = Compiled::policy(&policy).map_err(|error| error.to_string())?;
@@ -74,37 +75,40 @@ fn check(bundle: &Bundle, keys: &[VerifyingKey]) -> Result<certificate::Statemen
         return Err(format!("the policy compiles to {}, the bundle says {}", compiled.digest(), bundle.policy_hash));
     }
     let now = jiff::Timestamp::now().as_second();
-    let statement =
+    let certified =
         certificate::verify(&bundle.certificate, keys, compiled.digest(), now).map_err(|error| error.to_string())?;
-    let certified = (statement.predicate.sandbox.as_str(), statement.predicate.version);
-    if certified != (bundle.sandbox.as_str(), bundle.version) {
+    let proven = &certified.statement.predicate;
+    if (proven.sandbox.as_str(), proven.version) != (bundle.sandbox.as_str(), bundle.version) {
         return Err(format!(
             "the certificate is for version {} of sandbox {:?}, the bundle says {} of {:?}",
-            certified.1, certified.0, bundle.version, bundle.sandbox
+            proven.version, proven.sandbox, bundle.version, bundle.sandbox
         ));
     }
-    Ok(statement)
+    Ok(certified)
 }
 
-fn read_keys(path: &Path) -> Result<Vec<VerifyingKey>, Failure> {
+fn read_keys(path: &Path) -> Result<Vec<TrustedKey>, Failure> {
     let wrong = |problem: &dyn std::fmt::Display| Failure::invalid(format!("key {}: {problem}", path.display()));
     let bytes = std::fs::read(path).map_err(|error| wrong(&error))?;
     if let Ok(key) = SigningKey::from_pkcs8(&bytes) {
-        return Ok(vec![key.verifying_key()]);
+        return Ok(vec![key.verifying_key().into()]);
     }
     let text = std::str::from_utf8(&bytes).map_err(|_| wrong(&"neither a PKCS#8 signing key, nor JSON, nor base64"))?;
-    let encoded = match serde_json::from_str::<Keys>(text) {
-        Ok(keys) => keys.keys.into_iter().map(|key| key.public_key).collect(),
-        Err(_) => vec![text.trim().to_owned()],
+    let listed: Option<Vec<TrustedKey>> = match serde_json::from_str::<Keys>(text) {
+        Ok(keys) => keys.keys.iter().map(KeyView::trusted).collect(),
+        Err(_) => {
+            let lines = text.lines().filter(|line| !line.trim().is_empty());
+            lines.map(|line| VerifyingKey::from_base64(line).map(TrustedKey::from)).collect()
+        }
     };
-    let keys: Vec<VerifyingKey> = encoded
-        .iter()
-        .map(|key| VerifyingKey::from_base64(key).ok_or_else(|| wrong(&"not 32 bytes in base64")))
-        .collect::<Result<_, _>>()?;
-    if keys.is_empty() { Err(wrong(&"it lists no key")) } else { Ok(keys) }
+    match listed {
+        Some(keys) if keys.is_empty() => Err(wrong(&"it lists no key")),
+        Some(keys) => Ok(keys),
+        None => Err(wrong(&"not 32 bytes in base64")),
+    }
 }
 
-fn text(bundle: &Bundle, keyids: &[String], statement: &certificate::Statement) -> String {
+fn text(bundle: &Bundle, signer: &KeyView, statement: &certificate::Statement) -> String {
     let mut lines =
         vec![format!("{}  the certificate is for this policy, signed by a trusted key", "valid".green().bold())];
     let mut field = |name: &str, value: String| lines.push(format!("  {name:<10}{}", plain(&value)));
@@ -120,10 +124,12 @@ fn text(bundle: &Bundle, keyids: &[String], statement: &certificate::Statement) 
     if let Some(at) = proven.expires_at {
         field("expires", time(at));
     }
-    field("key", keyids.join(", "));
+    field(
+        "key",
+        match signer.not_after {
+            None => format!("{}, current", signer.keyid),
+            Some(until) => format!("{}, replaced, trusted until {}", signer.keyid, time(until)),
+        },
+    );
     lines.join("\n")
-}
-
-fn time(seconds: i64) -> String {
-    jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
 }

@@ -21,6 +21,9 @@ fn invalid_input_is_named() {
     dir.write("two words", "a b\n");
     dir.write("token", "ng_token\n");
     dir.write("bundle.json", "{}");
+    for file in ["latin.yaml", "latin.cedar", "latin.json"] {
+        std::fs::write(dir.join(file), b"// caf\xe9\npermit(principal, action, resource);\n").unwrap();
+    }
     let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let nobody = format!("http://{unused}");
     let prove = ["prove", "--policy", "policy.yaml", "--ceiling", "wide.cedar"];
@@ -53,6 +56,16 @@ fn invalid_input_is_named() {
         (&["explain", "--policy", "broken.yaml", "--request", "GET https://a.example/"], 2, &["broken.yaml:3:"]),
         (&["verify", "bundle.json"], 2, &["bundle.json", "not a bundle"]),
         (&["verify", "none.json"], 2, &["none.json"]),
+        (&["prove", "--policy", "latin.yaml", "--ceiling", "wide.cedar"], 2, &["latin.yaml", "UTF-8"]),
+        (&["prove", "--policy", "policy.yaml", "--ceiling", "latin.cedar"], 2, &["latin.cedar", "UTF-8"]),
+        (&[prove.as_slice(), &["--proposal", "latin.json"]].concat(), 2, &["latin.json", "UTF-8"]),
+        (&["check", "latin.cedar"], 2, &["latin.cedar", "UTF-8"]),
+        (&["verify", "latin.json"], 2, &["latin.json", "UTF-8"]),
+        (
+            &["up", "--policy", "policy.yaml", "--ceiling", "latin.cedar", "--data", "data"],
+            2,
+            &["latin.cedar", "UTF-8"],
+        ),
         (&["rule", "get", "demo"], 2, &["--gateway", "NARROWGATE_GATEWAY"]),
         (&["rule", "get", "demo", "--gateway", &nobody], 2, &["--token-file"]),
         (&["rule", "get", "demo", "--gateway", &nobody, "--token-file", "none"], 2, &["token file", "none"]),

@@ -77,6 +77,13 @@ fn a_certificate_verifies_offline_and_a_tampered_one_does_not() {
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(dir.join("key.pk8")).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
 
+    // A key that others could have read signs nothing.
+    let mode = |mode| std::os::unix::fs::PermissionsExt::from_mode(mode);
+    std::fs::set_permissions(dir.join("key.pk8"), mode(0o640)).unwrap();
+    let ran = dir.run(&[prove.as_slice(), &["wide.cedar"]].concat());
+    assert!(ran.code == 2 && ran.err.contains("key.pk8: has mode 640"), "{}", ran.err);
+    std::fs::set_permissions(dir.join("key.pk8"), mode(0o600)).unwrap();
+
     let verify = ["verify", "bundle.json", "--key", "key.pk8"];
     let ran = dir.run(&verify);
     assert_eq!(ran.code, 0, "{}", ran.err);

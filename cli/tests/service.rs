@@ -289,6 +289,44 @@ fn a_gateway_and_a_proxy_apart() {
     let ran = dir.run(&["verify", "p/bundle.json"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.out.contains("one, version 1"), "{}", ran.out);
+
+    // A new key: the proxy follows by itself, and what the old one signed says so for as long as it counts.
+    std::fs::copy(dir.join("p/bundle.json"), dir.join("old.json")).unwrap();
+    let key =
+        |token: &str, args: &[&str]| dir.run(&[&["key"], args, &["--gateway", &url, "--token-file", token]].concat());
+    let before = key("one.token", &["list"]);
+    assert_eq!((before.code, before.out.lines().count()), (0, 1), "{}", before.err);
+    assert!(before.out.trim_end().ends_with("current"), "{}", before.out);
+    let ran = key("one.token", &["rotate"]);
+    assert!(ran.code == 2 && ran.err.contains("role may not do that"), "{}", ran.err);
+    let ran = key("g/admin.token", &["rotate", "--overlap", "365d"]);
+    assert!(ran.code == 2 && ran.err.contains("at most"), "{}", ran.err);
+    let ran = key("g/admin.token", &["rotate", "--overlap", "1h"]);
+    assert_eq!((ran.code, ran.out.lines().count()), (0, 2), "{}{}", ran.out, ran.err);
+    let (old, new) = (&before.out[..16], &ran.out[..16]);
+    assert_ne!(old, new);
+    assert!(ran.out.contains(&format!("{old}  ")) && ran.out.contains("replaced, trusted until"), "{}", ran.out);
+    let started = std::time::Instant::now();
+    while !dir.run(&["verify", "p/bundle.json"]).out.contains("one, version 2") {
+        assert!(started.elapsed().as_secs() < 20, "the proxy does not follow");
+    }
+    let ran = dir.run(&["verify", "p/bundle.json"]);
+    assert!(ran.out.contains(&format!("{new}, current")), "{}", ran.out);
+    dir.write("keys.json", &key("one.token", &["list", "--format", "json"]).out);
+    let ran = dir.run(&["verify", "old.json", "--key", "keys.json"]);
+    assert!(ran.code == 0 && ran.out.contains(&format!("{old}, replaced, trusted until")), "{}{}", ran.out, ran.err);
+    let mut keys: serde_json::Value = serde_json::from_str(&dir.read("keys.json")).unwrap();
+    keys["keys"][1]["not_after"] = 1_700_000_000.into();
+    dir.write("later.json", &keys.to_string());
+    let ran = dir.run(&["verify", "old.json", "--key", "later.json"]);
+    assert!(ran.code == 1 && ran.err.contains(&format!("{old}, which was retired at 2023-11-14")), "{}", ran.err);
+    // Public keys alone, one a line.
+    let public = |n: usize| keys["keys"][n]["public_key"].as_str().unwrap();
+    dir.write("both.pub", &format!("{}\n{}\n", public(0), public(1)));
+    dir.write("new.pub", public(0));
+    assert_eq!(dir.run(&["verify", "old.json", "--key", "both.pub"]).code, 0);
+    assert_eq!(dir.run(&["verify", "old.json", "--key", "new.pub"]).code, 1);
+
     assert_eq!(proxy.stop("-TERM"), 0);
     assert_eq!(gateway.stop("-TERM"), 0);
     // Without its gateway it enforces what it has.

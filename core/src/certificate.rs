@@ -1,15 +1,15 @@
 //! What the proxy demands before it enforces a policy: a signed statement that the policy was proven.
 //!
-//! An in-toto statement (subject: the compiled policy) in a DSSE envelope, signed with Ed25519. The prover makes
-//! statements, since only it holds a proof; everyone can check them here.
+//! An in-toto statement (subject: the compiled policy) in a [DSSE envelope](crate::dsse), signed with Ed25519. The prover
+//! makes statements, since only it holds a proof; everyone can check them here. `docs/certificate.md` defines the bytes.
 
-use data_encoding::BASE64;
-use ring::signature::{ED25519, UnparsedPublicKey};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::digest::Digest;
+use crate::dsse::{self, Envelope, EnvelopeError, TrustedKey};
 
 /// DSSE's payload type for in-toto statements.
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
@@ -17,28 +17,6 @@ pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 /// What a [`Containment`] predicate is called.
 pub const PREDICATE_TYPE: &str = "urn:narrowgate:predicate:containment:v1";
-
-/// A DSSE envelope.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Envelope {
-    /// [`PAYLOAD_TYPE`].
-    pub payload_type: String,
-    /// The statement's JSON in standard base64.
-    pub payload: String,
-    /// At least one.
-    pub signatures: Vec<Signature>,
-}
-
-/// One signature over the envelope's pre-authentication encoding.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Signature {
-    /// The key's id; a hint, never trusted.
-    pub keyid: String,
-    /// Standard base64.
-    pub sig: String,
-}
 
 /// An in-toto statement about one compiled policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -102,6 +80,14 @@ pub enum CertificateError {
     /// No signature by a known key.
     #[error("the certificate is not signed by a key that is trusted here")]
     Untrusted,
+    /// Signed by a key whose time is over.
+    #[error("the certificate is signed by key {keyid}, which was retired at {until}; have the policy certified again")]
+    Retired {
+        /// The key's id.
+        keyid: String,
+        /// When its trust ended, as RFC 3339.
+        until: String,
+    },
     /// About another policy.
     #[error("the certificate is for policy {certified}, not {policy}")]
     OtherPolicy {
@@ -118,30 +104,20 @@ pub enum CertificateError {
     Expired,
 }
 
-/// An Ed25519 public key.
+impl CertificateError {
+    /// Whether the gateway's newest keys could make a difference.
+    pub fn is_about_keys(&self) -> bool {
+        matches!(self, CertificateError::Untrusted | CertificateError::Retired { .. })
+    }
+}
+
+/// A statement that holds, and the key that vouches for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifyingKey([u8; 32]);
-
-impl VerifyingKey {
-    /// From the raw key.
-    pub fn from_bytes(bytes: [u8; 32]) -> VerifyingKey {
-        VerifyingKey(bytes)
-    }
-
-    /// From standard base64 of the raw key.
-    pub fn from_base64(text: &str) -> Option<VerifyingKey> {
-        Some(VerifyingKey(BASE64.decode(text.trim().as_bytes()).ok()?.try_into().ok()?))
-    }
-
-    /// The raw key in standard base64.
-    pub fn to_base64(&self) -> String {
-        BASE64.encode(&self.0)
-    }
-
-    /// The first 16 hex digits of the raw key's SHA-256.
-    pub fn keyid(&self) -> String {
-        Digest::of(&self.0).hex().get(..16).unwrap_or_default().to_owned()
-    }
+pub struct Certified {
+    /// What was proven.
+    pub statement: Statement,
+    /// The key, with the end of its trust where it was replaced.
+    pub signer: TrustedKey,
 }
 
 /// Checks that `envelope` certifies `policy` at `now`, in seconds since the Unix epoch.
@@ -150,37 +126,31 @@ impl VerifyingKey {
 /// Says what is wrong; nothing of an envelope that fails is returned.
 pub fn verify(
     envelope: &Envelope,
-    keys: &[VerifyingKey],
+    keys: &[TrustedKey],
     policy: Digest,
     now: i64,
-) -> Result<Statement, CertificateError> {
-    use CertificateError::{Expired, Malformed, OtherPolicy, OtherSchema, Untrusted};
-    if envelope.payload_type != PAYLOAD_TYPE {
-        return Err(Malformed("payloadType is not application/vnd.in-toto+json"));
+) -> Result<Certified, CertificateError> {
+    use CertificateError::{Expired, Malformed, OtherPolicy, OtherSchema};
+    let opened = dsse::open(envelope, PAYLOAD_TYPE, keys, now)?;
+    let statement: Statement =
+        serde_json::from_slice(&opened.payload).map_err(|_| Malformed("payload is not a statement"))?;
+    // One reading only: whatever else reads these bytes (member order, duplicate members, escapes) reads the same.
+    if statement.to_bytes() != opened.payload {
+        return Err(Malformed("payload is not in canonical form"));
     }
-    let payload = BASE64.decode(envelope.payload.as_bytes()).map_err(|_| Malformed("payload is not base64"))?;
-    let signed = pre_authentication_encoding(&payload);
-    let trusted = envelope.signatures.iter().any(|signature| {
-        BASE64.decode(signature.sig.as_bytes()).is_ok_and(|sig| {
-            keys.iter().any(|key| UnparsedPublicKey::new(&ED25519, &key.0).verify(&signed, &sig).is_ok())
-        })
-    });
-    if !trusted {
-        return Err(Untrusted);
-    }
-    let statement: Statement = serde_json::from_slice(&payload).map_err(|_| Malformed("payload is not a statement"))?;
     if statement.kind != STATEMENT_TYPE || statement.predicate_type != PREDICATE_TYPE {
         return Err(Malformed("not a containment statement"));
     }
     if statement.predicate.verdict != "within" || statement.predicate.environments_checked == 0 {
         return Err(Malformed("certifies nothing"));
     }
-    match statement.subject.as_slice() {
-        [subject] if subject.digest.get("sha256") == Some(&policy.hex()) => {}
-        subjects => {
-            let certified = subjects.first().and_then(|s| s.digest.get("sha256")).cloned().unwrap_or_default();
-            return Err(OtherPolicy { certified: format!("sha256:{certified}"), policy });
-        }
+    let [subject] = statement.subject.as_slice() else { return Err(Malformed("not exactly one subject")) };
+    let (Some(certified), 1, "policy") = (subject.digest.get("sha256"), subject.digest.len(), subject.name.as_str())
+    else {
+        return Err(Malformed("the subject is not a policy with one digest, its sha256"));
+    };
+    if *certified != policy.hex() {
+        return Err(OtherPolicy { certified: format!("sha256:{certified}"), policy });
     }
     if statement.predicate.schema != crate::schema::digest() {
         return Err(OtherSchema);
@@ -188,14 +158,17 @@ pub fn verify(
     if statement.predicate.expires_at.is_some_and(|end| end <= now) {
         return Err(Expired);
     }
-    Ok(statement)
+    Ok(Certified { statement, signer: opened.signer })
 }
 
-/// What DSSE signs: type and payload, each with its length.
-pub fn pre_authentication_encoding(payload: &[u8]) -> Vec<u8> {
-    let mut out = format!("DSSEv1 {} {PAYLOAD_TYPE} {} ", PAYLOAD_TYPE.len(), payload.len()).into_bytes();
-    out.extend_from_slice(payload);
-    out
+impl From<EnvelopeError> for CertificateError {
+    fn from(error: EnvelopeError) -> CertificateError {
+        match error {
+            EnvelopeError::Malformed(what) => CertificateError::Malformed(what),
+            EnvelopeError::Untrusted => CertificateError::Untrusted,
+            EnvelopeError::Retired { keyid, until } => CertificateError::Retired { keyid, until },
+        }
+    }
 }
 
 impl Statement {

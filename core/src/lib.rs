@@ -10,7 +10,8 @@
 //! - [`compile`]: a policy becomes Cedar, over the one schema in [`schema`];
 //! - [`decide`]: a [`decide::Snapshot`] answers with a [`decide::Permit`] or a [`decide::Refusal`];
 //! - [`denial`] says a refusal in words an agent can act on, [`proposal`] is the agent's answer to it;
-//! - [`certificate`] is what the proxy demands to see before it enforces anything.
+//! - [`certificate`] is what the proxy demands to see before it enforces anything, a [`dsse`] envelope by one of the
+//!   gateway's [`keys`].
 //!
 //! The rejected alternative was to let the YAML be matched by hand-written code and to translate it to Cedar only for
 //! the proof: two artefacts that agree until they do not. The price is an evaluation of Cedar per request, which the
@@ -22,6 +23,8 @@ pub mod compile;
 pub mod decide;
 pub mod denial;
 pub mod digest;
+pub mod dsse;
+pub mod keys;
 pub mod locate;
 pub mod pattern;
 pub mod policy;

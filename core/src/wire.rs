@@ -6,9 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::certificate::Envelope;
 use crate::denial::DenialRecord;
 use crate::digest::Digest;
+use crate::dsse::{Envelope, TrustedKey, VerifyingKey};
 
 /// What a proxy loads: one version of a sandbox's policy with its proof.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -266,13 +266,49 @@ pub struct KeyView {
     pub algorithm: String,
     /// The raw 32 bytes, standard base64.
     pub public_key: String,
+    /// For a key that was replaced: when its trust ends, in seconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<i64>,
 }
 
-/// `GET /v1/keys`.
+/// `GET /v1/keys`, and what a proxy pins of it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Keys {
-    /// The gateway's keys.
+    /// The gateway's keys, the current one first.
     pub keys: Vec<KeyView>,
+    /// How many keys the gateway has had; 0 where that is not known.
+    #[serde(default)]
+    pub sequence: u64,
+    /// The newest signed key sets, the newest last: by them, who trusts an older key learns of the current one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sets: Vec<Envelope>,
+}
+
+/// `POST /v1/keys/rotate`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RotateKey {
+    /// For how many seconds the current key stays trusted beside the new one: 7 days where absent, at most 90 days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap_seconds: Option<u64>,
+}
+
+impl KeyView {
+    /// An Ed25519 key as it is listed.
+    pub fn of(trusted: &TrustedKey) -> KeyView {
+        KeyView {
+            keyid: trusted.key.keyid(),
+            algorithm: "ed25519".to_owned(),
+            public_key: trusted.key.to_base64(),
+            not_after: trusted.until,
+        }
+    }
+
+    /// The key, where it is an Ed25519 key.
+    pub fn trusted(&self) -> Option<TrustedKey> {
+        let key = (self.algorithm == "ed25519").then(|| VerifyingKey::from_base64(&self.public_key)).flatten()?;
+        Some(TrustedKey { key, until: self.not_after })
+    }
 }
 
 /// `GET /v1/ceiling`.

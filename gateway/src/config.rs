@@ -10,7 +10,7 @@ use std::str::FromStr;
 pub struct Config {
     /// Where it listens. Without TLS only a loopback address is accepted.
     pub listen: SocketAddr,
-    /// `narrowgate.db`, `signing.key`, `reviewer.token` and `admin.token` are in it; it is made where missing.
+    /// `narrowgate.db`, `signing.key`, `keys.json`, `reviewer.token` and `admin.token` are in it; it is made where missing.
     pub data_dir: PathBuf,
     /// The ceiling's text and the file it is from; without one everything is inside.
     pub ceiling: Option<(String, String)>,

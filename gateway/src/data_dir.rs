@@ -1,12 +1,10 @@
-//! The data directory: a lock, the signing key, the first tokens, and where the database is. Secrets are files of
+//! The data directory: a lock, the first tokens, and where the database is. Secrets are files of
 //! mode 0600, written whole or not at all, and refused where others could read them.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-
-use narrowgate_prover::SigningKey;
 
 use crate::token::{NoRandomness, Role, Token};
 
@@ -82,16 +80,9 @@ impl DataDir {
         Ok(path)
     }
 
-    /// The key that certificates are signed with, made on the first start.
-    pub(crate) fn signing_key(&self) -> Result<SigningKey, DataDirError> {
-        let path = self.root.join("signing.key");
-        let damaged = || DataDirError::Damaged { path: path.clone(), wanted: "an Ed25519 key in PKCS #8" };
-        if let Some(bytes) = read_secret(&path)? {
-            return SigningKey::from_pkcs8(&bytes).map_err(|_| damaged());
-        }
-        let (pkcs8, key) = SigningKey::generate().map_err(|_| DataDirError::NoRandomness)?;
-        self.write_secret(&path, &pkcs8)?;
-        Ok(key)
+    /// Where it is.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
     }
 
     pub(crate) fn token_path(&self, role: Role) -> PathBuf {
@@ -107,28 +98,29 @@ impl DataDir {
     }
 
     pub(crate) fn write_token(&self, role: Role, token: &Token) -> Result<(), DataDirError> {
-        self.write_secret(&self.token_path(role), format!("{}\n", token.reveal()).as_bytes())
-    }
-
-    /// Whole or not at all: a crash leaves a `.new` file that the next start overwrites.
-    fn write_secret(&self, path: &Path, bytes: &[u8]) -> Result<(), DataDirError> {
-        let new = path.with_added_extension("new");
-        let written = (|| {
-            match fs::remove_file(&new) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-                _ => {}
-            }
-            let mut file = private().create_new(true).open(&new)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&new, path)?;
-            File::open(&self.root)?.sync_all()
-        })();
-        written.map_err(|e| io_error("write", path, e))
+        write_secret(&self.token_path(role), format!("{}\n", token.reveal()).as_bytes())
     }
 }
 
-fn read_secret(path: &Path) -> Result<Option<Vec<u8>>, DataDirError> {
+/// Whole or not at all: a crash leaves a `.new` file that the next start overwrites.
+pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), DataDirError> {
+    let new = path.with_added_extension("new");
+    let written = (|| {
+        match fs::remove_file(&new) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        let mut file = private().create_new(true).open(&new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&new, path)?;
+        path.parent().map_or(Ok(()), |root| File::open(root)?.sync_all())
+    })();
+    written.map_err(|e| io_error("write", path, e))
+}
+
+/// A file's bytes; none where there is no such file.
+pub(crate) fn read_secret(path: &Path) -> Result<Option<Vec<u8>>, DataDirError> {
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -147,6 +139,6 @@ fn private() -> OpenOptions {
     options
 }
 
-fn io_error(what: &'static str, path: &Path, source: io::Error) -> DataDirError {
+pub(crate) fn io_error(what: &'static str, path: &Path, source: io::Error) -> DataDirError {
     DataDirError::Io { what, path: path.to_owned(), source }
 }

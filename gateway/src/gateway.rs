@@ -9,7 +9,7 @@ use std::{fmt, io};
 use narrowgate_core::policy::Policy;
 use narrowgate_core::wire::{CeilingView, KeyView};
 use narrowgate_prover::{Ceiling, CeilingError, Options};
-use tokio::sync::watch;
+use tokio::sync::{RwLock, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
@@ -17,6 +17,8 @@ use crate::config::{Config, Mode};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::failure::Failure;
 use crate::judge::{Judge, Judgement};
+use crate::key_ring::KeyRing;
+use crate::rotate;
 use crate::serve::{self, Server};
 use crate::service::Service;
 use crate::store::{Store, StoreError};
@@ -106,8 +108,8 @@ pub struct Gateway {
 impl Gateway {
     /// Opens the data directory, proves every policy in force against the ceiling, and listens.
     ///
-    /// A policy whose certificate is over another ceiling, or over another release's compilation of it, becomes a new
-    /// version with a new certificate.
+    /// A policy whose certificate is over another ceiling, over another release's compilation of it, or by a key that
+    /// was replaced, becomes a new version with a new certificate.
     ///
     /// # Errors
     /// [`StartError`]; in particular where the ceiling does not contain a policy that is in force.
@@ -125,13 +127,7 @@ impl Gateway {
             serve::bind(config.listen).map_err(|source| StartError::Listen { addr: config.listen, source })?;
 
         let data_dir = DataDir::open(&config.data_dir)?;
-        let key = data_dir.signing_key()?;
-        let verifying = key.verifying_key();
-        let keys = vec![KeyView {
-            keyid: verifying.keyid(),
-            algorithm: "ed25519".to_owned(),
-            public_key: verifying.to_base64(),
-        }];
+        let keys = KeyRing::open(data_dir.root(), clock::now())?;
         let store = Store::open(&data_dir.database()?).await?;
         for role in [Role::Reviewer, Role::Admin] {
             provide_token(&data_dir, &store, role).await?;
@@ -140,8 +136,7 @@ impl Gateway {
             store,
             judge: Judge { ceiling: Arc::new(ceiling), options: Options::default() },
             ceiling: ceiling_view,
-            key,
-            keys,
+            keys: Arc::new(RwLock::new(keys)),
             mode: config.mode,
             turns: Turns::new(available_parallelism().map_or(2, usize::from)),
             changes: watch::Sender::new(0),
@@ -175,8 +170,8 @@ impl Gateway {
     }
 
     /// The keys that its certificates verify with.
-    pub fn keys(&self) -> &[KeyView] {
-        &self.service.keys
+    pub async fn keys(&self) -> Vec<KeyView> {
+        self.service.signer().await.view(clock::now()).keys
     }
 
     /// A sandbox with this baseline: its version and its token. Where there is one of that name, it stays as it is,
@@ -252,6 +247,7 @@ async fn provide_token(data_dir: &DataDir, store: &Store, role: Role) -> Result<
 /// Fails closed: after this, everything that is served is proven against the ceiling of now.
 async fn prove_active(service: &Service) -> Result<(), StartError> {
     let internal = |failure: Failure| StartError::Internal(failure.to_string());
+    let signer = service.signer().await;
     let (mut outside, mut recertified) = (Vec::new(), Vec::new());
     for sandbox in service.store.sandboxes().await? {
         let active = sandbox.active;
@@ -265,9 +261,12 @@ async fn prove_active(service: &Service) -> Result<(), StartError> {
         };
         let certified =
             (fit.proven.policy().to_string(), fit.proven.ceiling().to_string(), fit.proven.schema().to_string());
-        if certified != (active.policy_hash.clone(), active.ceiling_digest.clone(), active.schema_digest.clone()) {
-            let next = service
-                .certified(&sandbox.name, active.version() + 1, "gateway", &fit.proven, fit.policy_yaml)
+        let same =
+            certified == (active.policy_hash.clone(), active.ceiling_digest.clone(), active.schema_digest.clone());
+        // The key may have been replaced just before the last end, and not everything signed anew.
+        if !same || !rotate::is_signed_by(&signer, &active) {
+            let next = active.version() + 1;
+            let next = Service::certified(&signer, &sandbox.name, next, "gateway", &fit.proven, fit.policy_yaml)
                 .map_err(internal)?;
             recertified.push((sandbox.name, next));
         }
@@ -276,7 +275,7 @@ async fn prove_active(service: &Service) -> Result<(), StartError> {
         return Err(StartError::OutsideCeiling(Outside(outside)));
     }
     for (sandbox, version) in &recertified {
-        tracing::info!(sandbox, version = version.version, "policy proven against the ceiling given now");
+        tracing::info!(sandbox, version = version.version, "policy proven and certified anew");
     }
     match service.store.recertify(&recertified).await? {
         true => Ok(()),

@@ -13,6 +13,8 @@
 //!   together and never changes. The active policy is the highest version.
 //! - An approval applies to exactly what the reviewer saw: the review token is a digest over the candidate, the policy
 //!   it builds on, the ceiling and the schema.
+//! - What comes into force after a new key is signed by it. The old secret is gone; its public half is trusted for the
+//!   overlap, and no longer.
 //! - Tokens are stored as hashes, no body is logged, and a sandbox learns nothing of the ceiling but counterexamples.
 //! - After a change of the ceiling, nothing that it does not contain is served: the gateway does not start.
 //!
@@ -27,8 +29,10 @@ mod data_dir;
 mod failure;
 mod gateway;
 mod judge;
+mod key_ring;
 mod openapi;
 mod review;
+mod rotate;
 mod serve;
 mod service;
 mod store;

@@ -177,6 +177,21 @@ fn other_routes(generator: &mut SchemaGenerator) -> Vec<Route> {
             answers: vec![(200, "The keys that certificates verify with.", Some(of.schema::<wire::Keys>()))],
             ..route("get", "/v1/keys", "The gateway's public keys.", &["sandbox", "reviewer", "admin"])
         },
+        Route {
+            body: Some(of.schema::<wire::RotateKey>()),
+            answers: vec![(
+                200,
+                "The keys from now on. Every policy in force is a new version, signed by the new key.",
+                Some(of.schema::<wire::Keys>()),
+            )],
+            errors: &[409],
+            ..route(
+                "post",
+                "/v1/keys/rotate",
+                "Replace the signing key; the old one stays trusted for a while.",
+                &["admin"],
+            )
+        },
         Route { answers: vec![(200, "It runs.", Some(status.clone()))], ..route("get", "/healthz", "Liveness.", &[]) },
         Route {
             answers: vec![(200, "It can serve.", Some(status.clone())), (503, "It cannot.", Some(status))],
@@ -267,7 +282,7 @@ fn meaning(status: u16) -> &'static str {
         404 => "There is none that this caller may know of.",
         408 => "The body took longer than 15 s.",
         409 => {
-            "Not in the state that this needs: sandbox_exists, stale_review_token (with the proposal as of now), not_pending, locked, busy."
+            "Not in the state that this needs: sandbox_exists, stale_review_token (with the proposal as of now), not_pending, locked, not_proven, busy."
         }
         _ => "The body is too large.",
     }

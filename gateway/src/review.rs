@@ -89,9 +89,12 @@ impl Service {
             if review_token(&row.id, &row.sandbox, &row.operation, &active.policy_hash, fit) != approve.review_token {
                 return Err(self.stale(id).await?);
             }
-            let version =
-                self.certified(&row.sandbox, active.version() + 1, by, &fit.proven, fit.policy_yaml.clone())?;
-            if self.store.activate(&row, &version).await? == Activation::Done {
+            let signer = self.signer().await;
+            let (next, yaml) = (active.version() + 1, fit.policy_yaml.clone());
+            let version = Service::certified(&signer, &row.sandbox, next, by, &fit.proven, yaml)?;
+            let activation = self.store.activate(&row, &version).await?;
+            drop(signer);
+            if activation == Activation::Done {
                 self.changed();
                 tracing::info!(
                     sandbox = row.sandbox,

@@ -1,10 +1,11 @@
 //! What the gateway does, whoever asks: over HTTP or in the same process.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use narrowgate_core::wire::{Bundle, CeilingView, KeyView};
-use narrowgate_prover::{Approval, Proven, SigningKey};
-use tokio::sync::watch;
+use narrowgate_core::wire::{Bundle, CeilingView};
+use narrowgate_prover::{Approval, Proven};
+use tokio::sync::{OwnedRwLockReadGuard, RwLock, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -12,17 +13,22 @@ use crate::clock;
 use crate::config::Mode;
 use crate::failure::Failure;
 use crate::judge::{Judge, Judgement, Waiting};
+use crate::key_ring::KeyRing;
 use crate::store::{NewVersion, SandboxRow, Store};
 use crate::token::{Role, Token};
 use crate::turns::{Behalf, Turns};
+
+/// The right to sign with the current key. Held until what was signed is stored.
+pub(crate) type Signer = OwnedRwLockReadGuard<KeyRing>;
 
 /// Everything that calls share.
 pub(crate) struct Service {
     pub(crate) store: Store,
     pub(crate) judge: Judge,
     pub(crate) ceiling: CeilingView,
-    pub(crate) key: SigningKey,
-    pub(crate) keys: Vec<KeyView>,
+    /// Read by whoever signs, for as long as what was signed is not stored: so a new key has signed all that comes
+    /// into force after it.
+    pub(crate) keys: Arc<RwLock<KeyRing>>,
     pub(crate) mode: Mode,
     /// Proofs at a time.
     pub(crate) turns: Turns,
@@ -57,11 +63,13 @@ impl Service {
             }
         };
         let version = self.store.next_version(name).await?;
-        let baseline = self.certified(name, version, approver, &fit.proven, fit.policy_yaml)?;
+        let signer = self.signer().await;
+        let baseline = Service::certified(&signer, name, version, approver, &fit.proven, fit.policy_yaml)?;
         let token = Token::generate(Role::Sandbox)?;
         if !self.store.create_sandbox(name, &baseline, &token).await? {
             return Err(taken(name));
         }
+        drop(signer);
         self.changed();
         Ok((version, token))
     }
@@ -128,9 +136,14 @@ impl Service {
             .map_err(|e| Failure::Internal(format!("a judgement ended early: {e}")))
     }
 
+    /// The key of now; no other takes its place until this is dropped.
+    pub(crate) async fn signer(&self) -> Signer {
+        Arc::clone(&self.keys).read_owned().await
+    }
+
     /// Signs a proof. This is the one place that makes a version, and it takes a [`Proven`].
     pub(crate) fn certified(
-        &self,
+        signer: &Signer,
         sandbox: &str,
         version: u64,
         approver: &str,
@@ -140,7 +153,7 @@ impl Service {
         let now = clock::now();
         let approval =
             Approval { approver: approver.to_owned(), time: now, expires: None, sandbox: sandbox.to_owned(), version };
-        let envelope = proven.certify(&self.key, &approval);
+        let envelope = proven.certify(signer.signing(), &approval);
         let certificate = serde_json::to_string(&envelope)
             .map_err(|e| Failure::Internal(format!("a certificate does not serialise: {e}")))?;
         Ok(NewVersion {

@@ -6,8 +6,9 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{BASELINE, System, policy, proposal, put, rule};
-use narrowgate_core::certificate::{Statement, VerifyingKey, verify};
+use narrowgate_core::certificate::{Statement, verify};
 use narrowgate_core::compile::Compiled;
+use narrowgate_core::dsse::TrustedKey;
 use narrowgate_core::wire::{Bundle, Keys};
 use narrowgate_gateway::Config;
 use serde_json::{Value, json};
@@ -16,11 +17,10 @@ use serde_json::{Value, json};
 async fn certified(system: &System, bundle: Value) -> Statement {
     let bundle: Bundle = serde_json::from_value(bundle).unwrap();
     let keys: Keys = serde_json::from_value(system.get("/v1/keys").await).unwrap();
-    let keys: Vec<VerifyingKey> =
-        keys.keys.iter().map(|key| VerifyingKey::from_base64(&key.public_key).unwrap()).collect();
+    let keys: Vec<TrustedKey> = keys.keys.iter().map(|key| key.trusted().unwrap()).collect();
     let compiled = Compiled::policy(&policy(&bundle.policy_yaml)).unwrap();
     assert_eq!(compiled.digest(), bundle.policy_hash);
-    let statement = verify(&bundle.certificate, &keys, compiled.digest(), 0).unwrap();
+    let statement = verify(&bundle.certificate, &keys, compiled.digest(), 0).unwrap().statement;
     assert_eq!((&statement.predicate.sandbox, statement.predicate.version), (&bundle.sandbox, bundle.version));
     statement
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use narrowgate_core::certificate::{Containment, Envelope, Statement};
+use narrowgate_core::certificate::{Containment, Statement};
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::digest::Digest;
+use narrowgate_core::dsse::Envelope;
 use narrowgate_core::schema;
 
 use crate::ceiling::Ceiling;
@@ -101,6 +102,16 @@ impl Proven {
 
 /// Whether every canonical request that `candidate` allows is allowed by `ceiling`.
 pub fn prove(candidate: &Compiled, ceiling: &Ceiling, options: &Options) -> Outcome {
+    prove_over(Vocabulary::standard(), candidate, ceiling, options)
+}
+
+/// The same over what a vocabulary has requests for.
+fn prove_over(
+    vocabulary: Result<&Vocabulary, Unsupported>,
+    candidate: &Compiled,
+    ceiling: &Ceiling,
+    options: &Options,
+) -> Outcome {
     let deadline = Instant::now() + options.timeout;
     let digests = Digests {
         policy: candidate.digest(),
@@ -109,7 +120,7 @@ pub fn prove(candidate: &Compiled, ceiling: &Ceiling, options: &Options) -> Outc
         plugins: BTreeMap::new(),
     };
     let mut budget = Budget::new(options.max_states, deadline).cancelled_by(options.cancel.as_ref());
-    let side = match Vocabulary::standard().map_err(Into::into).and_then(|v| Side::of(candidate, v, &mut budget)) {
+    let side = match vocabulary.map_err(Into::into).and_then(|v| Side::of(candidate, v, &mut budget)) {
         Ok(side) => side,
         Err(reason) => {
             let verdict = match reason {
@@ -187,4 +198,37 @@ fn doubt(candidate: &Side, ceiling: &Side) -> Option<Reason> {
 fn unsupported(whose: &str, id: &str, what: &str) -> Reason {
     let message = format!("{whose}'s {id:?} uses a construct that the exact engine does not model: {what}");
     Reason { code: "unsupported_construct", message }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+    use cedar_policy::Schema;
+
+    use super::*;
+
+    /// "Every request is inside" is true of no request at all, and would be the worst of all yeses.
+    #[test]
+    fn a_schema_without_requests_is_no_yes() {
+        let text = "entity Process; entity Endpoint; action \"read\", \"GET\";";
+        let schema = Schema::from_cedarschema_str(text).unwrap().0;
+        let vocabulary = Vocabulary::of(&schema, text).unwrap();
+        let everything = Compiled::cedar("permit(principal, action, resource);", "c.cedar").unwrap();
+        for ceiling in [Ceiling::open(), Ceiling::parse("forbid(principal, action, resource);", "c.cedar").unwrap()] {
+            let outcome = prove_over(Ok(&vocabulary), &everything, &ceiling, &Options::default());
+            let Verdict::Inconclusive(reason) = outcome.verdict else { panic!("{:?}", outcome.verdict) };
+            assert_eq!((reason.code, outcome.environments_checked), ("no_environments", 0));
+        }
+    }
+
+    #[test]
+    fn a_schema_of_other_requests_is_named() {
+        let text = "entity User; entity Photo; action \"view\" appliesTo { principal: [User], resource: [Photo] };";
+        let schema = Schema::from_cedarschema_str(text).unwrap().0;
+        let Err(unknown) = Vocabulary::of(&schema, text) else { panic!("no such request exists") };
+        let everything = Compiled::cedar("permit(principal, action, resource);", "c.cedar").unwrap();
+        let outcome = prove_over(Err(unknown), &everything, &Ceiling::open(), &Options::default());
+        let Verdict::Unsupported(reason) = outcome.verdict else { panic!("{:?}", outcome.verdict) };
+        assert!(reason.message.contains("User") && reason.message.contains("view"), "{}", reason.message);
+    }
 }

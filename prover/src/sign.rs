@@ -1,9 +1,9 @@
 //! The key that turns a proof into a certificate.
 
 use data_encoding::BASE64;
-use narrowgate_core::certificate::{
-    Envelope, PAYLOAD_TYPE, Signature, Statement, VerifyingKey, pre_authentication_encoding,
-};
+use narrowgate_core::certificate::{PAYLOAD_TYPE, Statement};
+use narrowgate_core::dsse::{Envelope, Signature, VerifyingKey, pre_authentication_encoding};
+use narrowgate_core::keys::{self, KeySet};
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 
@@ -65,12 +65,27 @@ impl SigningKey {
         self.public.clone()
     }
 
+    /// Announces a key set. It is of another type than certificates, so that this signs no policy.
+    pub fn announce(&self, set: &KeySet) -> Envelope {
+        self.seal(keys::PAYLOAD_TYPE, &set.to_bytes())
+    }
+
+    /// The same by the key that this one replaces and by this one, as [`KeySet::follow`] wants it.
+    pub fn succeed(&self, old: &SigningKey, set: &KeySet) -> Envelope {
+        let mut envelope = old.announce(set);
+        envelope.signatures.extend(self.announce(set).signatures);
+        envelope
+    }
+
     pub(crate) fn sign(&self, statement: &Statement) -> Envelope {
-        let payload = statement.to_bytes();
-        let signature = self.pair.sign(&pre_authentication_encoding(&payload));
+        self.seal(PAYLOAD_TYPE, &statement.to_bytes())
+    }
+
+    fn seal(&self, payload_type: &str, payload: &[u8]) -> Envelope {
+        let signature = self.pair.sign(&pre_authentication_encoding(payload_type, payload));
         Envelope {
-            payload_type: PAYLOAD_TYPE.to_owned(),
-            payload: BASE64.encode(&payload),
+            payload_type: payload_type.to_owned(),
+            payload: BASE64.encode(payload),
             signatures: vec![Signature { keyid: self.public.keyid(), sig: BASE64.encode(signature.as_ref()) }],
         }
     }

@@ -13,7 +13,7 @@ pub(crate) struct Enforced {
     pub(crate) snapshot: Snapshot,
     /// The rule language, as the gateway sent it, for agents to read.
     pub(crate) yaml: String,
-    /// When its certificate runs out, in seconds since the Unix epoch.
+    /// When its certificate runs out, or the trust in the key that signed it, in seconds since the Unix epoch.
     pub(crate) expires: Option<i64>,
 }
 
@@ -30,6 +30,11 @@ impl Active {
     /// The policy in force at `now`; none where none was loaded or its certificate has run out.
     pub(crate) fn load(&self, now: i64) -> Option<Arc<Enforced>> {
         self.current.load_full().filter(|enforced| enforced.expires.is_none_or(|at| now < at))
+    }
+
+    /// When what was put in force comes to its end by itself, in seconds since the Unix epoch.
+    pub(crate) fn expires(&self) -> Option<i64> {
+        self.current.load().as_ref().and_then(|enforced| enforced.expires)
     }
 
     /// The version in force; 0 for none.

@@ -135,8 +135,10 @@ pub enum Change {
     RolledBack,
     /// A version did not come into force: its certificate does not hold.
     Refused,
-    /// The gateway no longer gives a policy: none is in force.
+    /// The gateway no longer gives a policy, or its certificate came to its end: none is in force.
     Revoked,
+    /// The gateway's signing key was replaced, as the key before it announced.
+    KeysReplaced,
 }
 
 /// How bad something is.

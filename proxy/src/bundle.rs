@@ -6,18 +6,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use narrowgate_core::certificate::{self, CertificateError, VerifyingKey};
+use narrowgate_core::certificate::{self, CertificateError, Certified};
 use narrowgate_core::compile::{CompileError, Compiled};
 use narrowgate_core::decide::Snapshot;
 use narrowgate_core::digest::Digest;
+use narrowgate_core::dsse::TrustedKey;
 use narrowgate_core::policy::{ParseErrors, Policy, Role};
-use narrowgate_core::wire::{Bundle, Keys};
+use narrowgate_core::wire::Bundle;
 
+use crate::ClientError;
 use crate::active::Enforced;
 use crate::audit::{Change, What};
 use crate::files::write_atomic;
 use crate::shared::{Shared, id, now};
-use crate::{ClientError, GatewayClient};
+use crate::trust::{KeysError, Trust};
 
 /// How long the gateway holds a poll when there is nothing new, in seconds.
 const POLL: u64 = 60;
@@ -83,12 +85,12 @@ pub enum BundleError {
 ///
 /// # Errors
 /// See [`BundleError`].
-pub(crate) fn open(bundle: &Bundle, keys: &[VerifyingKey], sandbox: &str, now: i64) -> Result<Enforced, BundleError> {
+pub(crate) fn open(bundle: &Bundle, keys: &[TrustedKey], sandbox: &str, now: i64) -> Result<Enforced, BundleError> {
     if bundle.sandbox != sandbox {
         return Err(BundleError::OtherSandbox { bundle: bundle.sandbox.clone(), here: sandbox.to_owned() });
     }
     // First the signature: nothing else is looked at of a bundle that nobody vouches for.
-    let statement = certificate::verify(&bundle.certificate, keys, bundle.policy_hash, now)?;
+    let Certified { statement, signer } = certificate::verify(&bundle.certificate, keys, bundle.policy_hash, now)?;
     let proven = statement.predicate;
     if proven.sandbox != sandbox || proven.version != bundle.version {
         return Err(BundleError::OtherStatement { sandbox: proven.sandbox, version: proven.version });
@@ -102,7 +104,9 @@ pub(crate) fn open(bundle: &Bundle, keys: &[VerifyingKey], sandbox: &str, now: i
         return Err(BundleError::OtherPolicy { compiled: compiled.digest(), certified: bundle.policy_hash });
     }
     let snapshot = Snapshot::new(policy, compiled, bundle.version);
-    Ok(Enforced { snapshot, yaml: bundle.policy_yaml.clone(), expires: proven.expires_at })
+    // What a replaced key signed is worth nothing once its time is over.
+    let expires = proven.expires_at.into_iter().chain(signer.until).min();
+    Ok(Enforced { snapshot, yaml: bundle.policy_yaml.clone(), expires })
 }
 
 /// INVARIANT: versions only grow, across restarts too (the last one is cached).
@@ -118,13 +122,13 @@ pub(crate) fn succeeds(bundle: &Bundle, last: Option<(u64, Digest)>) -> Result<(
 /// Follows the gateway's versions and keeps the last good one.
 pub(crate) struct Loader {
     shared: Arc<Shared>,
-    keys: Arc<Vec<VerifyingKey>>,
+    trust: Trust,
     cache: PathBuf,
 }
 
 impl Loader {
-    pub(crate) fn new(shared: Arc<Shared>, keys: Vec<VerifyingKey>, dir: &Path) -> Loader {
-        Loader { shared, keys: Arc::new(keys), cache: dir.join("bundle.json") }
+    pub(crate) fn new(shared: Arc<Shared>, trust: Trust, dir: &Path) -> Loader {
+        Loader { shared, trust, cache: dir.join("bundle.json") }
     }
 
     /// Puts the cached bundle in force if it is still good.
@@ -152,7 +156,7 @@ impl Loader {
     /// Puts `bundle` in force, if it may be: for the next request of every connection.
     pub(crate) async fn adopt(&self, bundle: Bundle) -> Result<(), BundleError> {
         succeeds(&bundle, self.shared.active.last())?;
-        let (keys, sandbox) = (self.keys.clone(), self.shared.sandbox.clone());
+        let (keys, sandbox) = (self.trust.keys(), self.shared.sandbox.clone());
         // Compiling takes milliseconds to seconds; requests go on meanwhile.
         let opened = tokio::task::spawn_blocking(move || open(&bundle, &keys, &sandbox, now()).map(|o| (o, bundle)));
         let (enforced, bundle) = match opened.await {
@@ -169,6 +173,48 @@ impl Loader {
         Ok(())
     }
 
+    /// [`adopt`](Loader::adopt), after a look for newer keys where the bundle is not by one that is trusted.
+    ///
+    /// # Errors
+    /// Why it is not enforced, in a line.
+    pub(crate) async fn adopt_with_newest_keys(&self, bundle: Bundle) -> Result<(), String> {
+        let why = match self.adopt(bundle.clone()).await {
+            Ok(()) => return Ok(()),
+            Err(BundleError::Certificate(why)) if why.is_about_keys() => why.to_string(),
+            Err(why) => return Err(why.to_string()),
+        };
+        match self.follow_keys().await {
+            Ok(true) => {}
+            Ok(false) => return Err(why),
+            Err(e) => return Err(format!("{why}; {e}")),
+        }
+        match self.adopt(bundle).await {
+            Ok(()) => Ok(()),
+            Err(why) => {
+                // What stays in force may be by a key that is now known to end.
+                self.load_cached().await;
+                Err(why.to_string())
+            }
+        }
+    }
+
+    /// Pins what the gateway's keys announce; whether there was anything new.
+    ///
+    /// # Errors
+    /// See [`KeysError`].
+    pub(crate) async fn follow_keys(&self) -> Result<bool, KeysError> {
+        let followed = self.trust.refresh(&self.shared.gateway).await?;
+        if followed {
+            let detail = format!("the gateway's key was replaced; key set {} is pinned", self.trust.sequence());
+            tracing::info!("{detail}");
+            let (version, hash) = self.shared.active.last().unzip();
+            let what = What::Config { change: Change::KeysReplaced, version, hash, subject: None, detail };
+            // Not written: reported there. Nothing is granted by a key alone.
+            let _ = self.shared.audit(&id("c_"), what);
+        }
+        Ok(followed)
+    }
+
     /// Follows until the proxy stops.
     pub(crate) async fn follow(self) {
         let mut failures = 0;
@@ -182,6 +228,10 @@ impl Loader {
             };
             let polled = tokio::select! {
                 polled = self.fetch(after, POLL) => polled,
+                () = until(self.shared.active.expires()) => {
+                    self.lapse();
+                    continue;
+                }
                 () = self.shared.stop.cancelled() => return,
             };
             let pause = match polled {
@@ -190,15 +240,15 @@ impl Loader {
                     // A gateway that does not hold the poll must not be asked in a tight loop.
                     Duration::from_secs(1).saturating_sub(asked.elapsed())
                 }
-                Ok(Some(bundle)) => match self.adopt(bundle.clone()).await {
+                Ok(Some(bundle)) => match self.adopt_with_newest_keys(bundle.clone()).await {
                     Ok(()) => {
                         (failures, refused) = (0, None);
                         Duration::ZERO
                     }
-                    Err(e) => {
-                        let news = (bundle.version, e.to_string());
+                    Err(why) => {
+                        let news = (bundle.version, why);
                         if refused.as_ref() != Some(&news) {
-                            self.refuse(&bundle, &e);
+                            self.refuse(&bundle, &news.1);
                             refused = Some(news);
                         }
                         backoff(&mut failures)
@@ -230,24 +280,27 @@ impl Loader {
         if self.shared.active.version() == 0 {
             return;
         }
-        let last = self.shared.active.last();
+        self.clear(&why.to_string());
+    }
+
+    /// The certificate of what is in force, or the key that signed it, came to its end, and nothing took its place.
+    fn lapse(&self) {
+        self.clear("the certificate of the policy in force, or the key that signed it, came to its end");
+    }
+
+    fn clear(&self, why: &str) {
         self.shared.active.clear();
         tracing::error!("{why}; no policy is in force any more, and everything is denied");
+        let (version, hash) = self.shared.active.last().unzip();
+        let detail = format!("{why}; no policy is in force");
         // Not written: reported there. What was taken back stays so.
-        let _ = self.shared.audit(
-            &id("c_"),
-            What::Config {
-                change: Change::Revoked,
-                version: last.map(|(version, _)| version),
-                hash: last.map(|(_, digest)| digest),
-                subject: None,
-                detail: format!("{why}; no policy is in force"),
-            },
-        );
+        let _ = self
+            .shared
+            .audit(&id("c_"), What::Config { change: Change::Revoked, version, hash, subject: None, detail });
     }
 
     /// Says that a bundle is not enforced, and what stays.
-    pub(crate) fn refuse(&self, bundle: &Bundle, why: &BundleError) {
+    pub(crate) fn refuse(&self, bundle: &Bundle, why: &str) {
         tracing::error!("policy version {} is refused: {why}", bundle.version);
         self.record(Change::Refused, bundle, format!("{why}; what was in force stays"));
     }
@@ -264,59 +317,18 @@ pub(crate) fn is_revocation(error: &ClientError) -> bool {
     matches!(error.status(), Some(401 | 403 | 404))
 }
 
+/// Waits until the wall clock shows `expires`, in seconds since the Unix epoch; for ever where there is none.
+async fn until(expires: Option<i64>) {
+    let Some(expires) = expires else { return std::future::pending().await };
+    // In steps: a clock that was set forward must be noticed too.
+    while now() < expires {
+        let left = u64::try_from(expires.saturating_sub(now())).unwrap_or(0);
+        tokio::time::sleep(Duration::from_millis(200).max(Duration::from_secs(left.min(5) / 2))).await;
+    }
+}
+
 fn backoff(failures: &mut usize) -> Duration {
     let pause = BACKOFF.get(*failures).or(BACKOFF.last()).copied().unwrap_or_default();
     *failures += 1;
     pause
-}
-
-/// Why there are no keys to check certificates with.
-#[derive(Debug, thiserror::Error)]
-pub enum KeysError {
-    /// The first start needs the gateway.
-    #[error(transparent)]
-    Gateway(#[from] ClientError),
-    /// The pinned keys cannot be read or written.
-    #[error("{}: {problem}", path.display())]
-    File {
-        /// `gateway-keys.json`.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-}
-
-/// The gateway's keys: those of the first start, pinned in `dir`. A gateway that comes with others is not believed;
-/// an operator who replaced them on purpose removes the file.
-///
-/// # Errors
-/// See [`KeysError`].
-pub(crate) async fn keys(gateway: &GatewayClient, dir: &Path) -> Result<Vec<VerifyingKey>, KeysError> {
-    let path = dir.join("gateway-keys.json");
-    let fail = |problem: String| KeysError::File { path: path.clone(), problem };
-    let keys: Keys = match fs::read(&path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| fail(format!("not a list of keys: {e}")))?,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            let keys: Keys = gateway.get("/v1/keys").await?;
-            usable(&keys).map_err(&fail)?;
-            let bytes = serde_json::to_vec_pretty(&keys).map_err(|e| fail(e.to_string()))?;
-            write_atomic(&path, &bytes, 0o600).map_err(|e| fail(e.to_string()))?;
-            keys
-        }
-        Err(e) => return Err(fail(e.to_string())),
-    };
-    usable(&keys).map_err(fail)
-}
-
-fn usable(keys: &Keys) -> Result<Vec<VerifyingKey>, String> {
-    let keys: Vec<_> = keys
-        .keys
-        .iter()
-        .filter(|key| key.algorithm == "ed25519")
-        .filter_map(|key| VerifyingKey::from_base64(&key.public_key))
-        .collect();
-    match keys.is_empty() {
-        true => Err("no Ed25519 key among the gateway's keys".to_owned()),
-        false => Ok(keys),
-    }
 }

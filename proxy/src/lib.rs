@@ -42,13 +42,15 @@ mod server;
 mod shared;
 mod strict;
 mod tls;
+mod trust;
 mod tunnel;
 
 #[cfg(test)]
 mod tests;
 
-pub use bundle::{BundleError, KeysError};
+pub use bundle::BundleError;
 pub use config::Config;
 pub use dial::{ResolveEntry, ResolveEntryError};
 pub use gateway_client::{ClientError, GatewayClient};
 pub use proxy::{Proxy, StartError};
+pub use trust::KeysError;

@@ -12,12 +12,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::active::Active;
 use crate::audit::{AuditError, AuditLog};
-use crate::bundle::{self, BundleError, KeysError, Loader};
+use crate::bundle::{self, BundleError, Loader};
 use crate::ca::{CaError, CertificateAuthority};
 use crate::denials::Denials;
 use crate::dial::Dialer;
 use crate::server;
 use crate::shared::Shared;
+use crate::trust::{KeysError, Trust};
 use crate::{ClientError, Config};
 
 /// A running proxy. Dropping it leaves it running; [`shutdown`](Proxy::shutdown) stops it.
@@ -86,8 +87,14 @@ impl Proxy {
         // First, so that a second proxy on the same port touches nothing of the first one's.
         let listener = TcpListener::bind(listen).await.map_err(|source| StartError::Listen { addr: listen, source })?;
         let shared = prepare(config)?;
-        let keys = bundle::keys(&shared.gateway, &dir).await?;
-        let loader = Loader::new(shared.clone(), keys, &dir);
+        let trust = Trust::open(&shared.gateway, &dir).await?;
+        let loader = Loader::new(shared.clone(), trust, &dir);
+        // First of all, so that nothing is taken from the cache that is by a key whose end was announced meanwhile.
+        match loader.follow_keys().await {
+            Ok(_) => {}
+            Err(KeysError::Gateway(e)) => tracing::warn!("{e}; the pinned keys stay"),
+            Err(e) => return Err(e.into()),
+        }
         first_policy(&shared, &loader).await?;
         shared.tasks.spawn(loader.follow());
         Proxy::serve(shared, listener)
@@ -156,7 +163,7 @@ async fn first_policy(shared: &Shared, loader: &Loader) -> Result<(), StartError
         Ok(Some(bundle)) => match loader.adopt(bundle.clone()).await {
             Ok(()) => Ok(()),
             Err(why) => {
-                loader.refuse(&bundle, &why);
+                loader.refuse(&bundle, &why.to_string());
                 if cached == 0 { Err(why.into()) } else { Ok(()) }
             }
         },

@@ -10,7 +10,7 @@ use std::path::Path;
 use narrowgate_core::denial::{Denial, DenialRecord};
 use narrowgate_core::policy::json_schema;
 use narrowgate_core::wire::Bundle;
-use narrowgate_core::{certificate, schema};
+use narrowgate_core::{certificate, dsse, schema};
 use narrowgate_prover::Report;
 use narrowgate_prover::analyse::CheckReport;
 use schemars::{JsonSchema, schema_for};
@@ -25,7 +25,7 @@ fn generated() -> Vec<(&'static str, String)> {
         ("json/denial.schema.json", of::<Denial>()),
         ("json/denial-record.schema.json", of::<DenialRecord>()),
         ("json/bundle.schema.json", of::<Bundle>()),
-        ("json/certificate-envelope.schema.json", of::<certificate::Envelope>()),
+        ("json/certificate-envelope.schema.json", of::<dsse::Envelope>()),
         ("json/certificate-statement.schema.json", of::<certificate::Statement>()),
         ("json/report.schema.json", of::<Report>()),
         ("json/check.schema.json", of::<CheckReport>()),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 mod fuzz;
+mod mutants;
 mod process;
 mod setup;
 
@@ -19,6 +20,7 @@ usage: cargo xtask VERB
   deny                  dependencies against deny.toml: bans, licences, sources
   fuzz-smoke [SECONDS]  a short run of every fuzz target (default 20 seconds in all); needs a nightly toolchain,
                         and replays the corpus on this one where there is none
+  mutants [FILES…]      mutation testing of the exact engine, or of these files; hours, and about a gigabyte in target/
   schemas [--check]     rewrite schemas/ from the types, or say whether they differ
 ";
 
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         "setup" => setup::ensure(setup::TEST_TOOLS),
         "deny" => deny(&root),
         "fuzz-smoke" => fuzz::smoke(&root, rest),
+        "mutants" => mutants::run(&root, rest),
         "schemas" => schemas(&root, rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

@@ -2,6 +2,7 @@
 //! decided here.
 
 mod extract;
+mod keys;
 mod proposals;
 mod sandboxes;
 
@@ -13,7 +14,7 @@ use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use narrowgate_core::wire::{ApiError, CeilingView, Keys};
+use narrowgate_core::wire::{ApiError, CeilingView};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -35,7 +36,8 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/v1/proposals/{id}/approve", post(proposals::approve))
         .route("/v1/proposals/{id}/reject", post(proposals::reject))
         .route("/v1/ceiling", get(ceiling))
-        .route("/v1/keys", get(keys))
+        .route("/v1/keys", get(keys::list))
+        .route("/v1/keys/rotate", post(keys::rotate))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .fallback(no_route)
@@ -47,10 +49,6 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
 async fn ceiling(State(service): State<Arc<Service>>, caller: Caller) -> Result<Json<CeilingView>, Failure> {
     caller.needs(&[Role::Reviewer, Role::Admin])?;
     Ok(Json(service.ceiling.clone()))
-}
-
-async fn keys(State(service): State<Arc<Service>>, _: Caller) -> Json<Keys> {
-    Json(Keys { keys: service.keys.clone() })
 }
 
 async fn healthz() -> Json<Value> {

@@ -9,6 +9,8 @@ mod kmp;
 mod lang;
 mod net;
 mod nfa;
+#[cfg(test)]
+mod tests;
 mod universe;
 
 pub(crate) use chars::{Blocks, Required, Set};

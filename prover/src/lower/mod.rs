@@ -11,6 +11,8 @@ mod expr;
 mod ints;
 mod policy;
 mod term;
+#[cfg(test)]
+mod tests;
 mod vocabulary;
 
 pub(crate) use cube::{ANCESTORS, Con, Cube, REPEATED_KEYS, Value, Var};

@@ -101,9 +101,12 @@ fn config(
     let (severity, failed) = match change {
         Change::Refused => (Severity::High, true),
         Change::RolledBack | Change::Revoked => (Severity::Medium, false),
-        Change::Proposed | Change::Approved | Change::Rejected | Change::Superseded | Change::Loaded => {
-            (Severity::Informational, false)
-        }
+        Change::Proposed
+        | Change::Approved
+        | Change::Rejected
+        | Change::Superseded
+        | Change::Loaded
+        | Change::KeysReplaced => (Severity::Informational, false),
     };
     let class = Class {
         category: (5, "Discovery"),
@@ -246,6 +249,7 @@ impl Change {
             Change::RolledBack => "rolled_back",
             Change::Refused => "refused",
             Change::Revoked => "revoked",
+            Change::KeysReplaced => "keys_replaced",
         }
     }
 }

@@ -60,6 +60,7 @@ fn every_kind() -> Vec<Event> {
             Change::RolledBack,
             Change::Refused,
             Change::Revoked,
+            Change::KeysReplaced,
         ]
         .map(config),
     );

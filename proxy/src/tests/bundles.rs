@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use data_encoding::BASE64;
-use narrowgate_core::certificate::{
-    Containment, Envelope, PAYLOAD_TYPE, Signature, Statement, VerifyingKey, pre_authentication_encoding,
-};
+use narrowgate_core::certificate::{Containment, PAYLOAD_TYPE, Statement};
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::digest::Digest;
+use narrowgate_core::dsse::{Envelope, Signature, TrustedKey, VerifyingKey, pre_authentication_encoding};
 use narrowgate_core::policy::{Policy, Role};
 use narrowgate_core::wire::Bundle;
 use ring::signature::{Ed25519KeyPair, KeyPair};
@@ -49,7 +48,7 @@ impl Signer {
         };
         change(&mut proven);
         let payload = Statement::new(hash, proven).to_bytes();
-        let sig = BASE64.encode(self.0.sign(&pre_authentication_encoding(&payload)).as_ref());
+        let sig = BASE64.encode(self.0.sign(&pre_authentication_encoding(PAYLOAD_TYPE, &payload)).as_ref());
         Bundle {
             sandbox: "box".to_owned(),
             version,
@@ -68,7 +67,7 @@ impl Signer {
 #[test]
 fn a_proven_policy_is_enforced() {
     let signer = Signer::new(1);
-    let enforced = open(&signer.bundle(POLICY, 7), &[signer.key()], "box", 0).unwrap();
+    let enforced = open(&signer.bundle(POLICY, 7), &[signer.key().into()], "box", 0).unwrap();
     assert_eq!((enforced.snapshot.version(), enforced.expires), (7, None));
 }
 
@@ -100,10 +99,24 @@ fn what_is_not_proven_is_not_enforced() {
         (signer.certify(POLICY, 7, |c| c.expires_at = Some(100)), "expired"),
         (signer.certify(POLICY, 7, |c| c.plugins = [("p".to_owned(), Digest::of(b"p"))].into()), "plugins"),
     ] {
-        let error = open(&bundle, &[signer.key()], "box", 100).unwrap_err().to_string();
+        let error = open(&bundle, &[signer.key().into()], "box", 100).unwrap_err().to_string();
         assert!(error.contains(problem), "{problem}: {error}");
         assert!(!error.contains('\n'), "one line: {error}");
     }
+}
+
+#[test]
+fn a_replaced_key_s_policy_ends_with_its_key() {
+    let signer = Signer::new(1);
+    let keys = |until| [TrustedKey { key: signer.key(), until }];
+    for (until, expires_at, ends) in
+        [(None, None, None), (Some(50), None, Some(50)), (Some(50), Some(40), Some(40)), (Some(50), Some(60), Some(50))]
+    {
+        let bundle = signer.certify(POLICY, 7, |c| c.expires_at = expires_at);
+        assert_eq!(open(&bundle, &keys(until), "box", 39).unwrap().expires, ends, "{until:?} {expires_at:?}");
+    }
+    let retired = open(&signer.bundle(POLICY, 7), &keys(Some(50)), "box", 50).unwrap_err().to_string();
+    assert!(retired.contains("retired at 1970-01-01T00:00:50Z"), "{retired}");
 }
 
 #[test]

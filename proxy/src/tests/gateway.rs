@@ -41,11 +41,7 @@ impl Gateway {
     async fn start(signer: &Signer) -> Gateway {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let key = KeyView {
-            keyid: signer.key().keyid(),
-            algorithm: "ed25519".to_owned(),
-            public_key: signer.key().to_base64(),
-        };
+        let key = KeyView::of(&signer.key().into());
         let state = State { keys: vec![key], bundle: Some(signer.bundle(POLICY, 1)), ..State::default() };
         let gateway = Gateway { url, state: Arc::new(Mutex::new(state)), dir: tempfile::tempdir().unwrap() };
         let state = gateway.state.clone();
@@ -100,7 +96,7 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<
                 return reply(StatusCode::from_u16(status).unwrap(), json!({"error": "refused", "message": "no"}));
             }
             match path.split('?').next().unwrap() {
-                "/v1/keys" => Some(json!(Keys { keys: state.keys.clone() })),
+                "/v1/keys" => Some(json!(Keys { keys: state.keys.clone(), sequence: 0, sets: Vec::new() })),
                 "/v1/sandboxes/box/bundle" => {
                     let after: u64 = path.split("after=").nth(1).unwrap().split('&').next().unwrap().parse().unwrap();
                     state.bundle.clone().filter(|bundle| bundle.version > after).map(|bundle| json!(bundle))
@@ -182,11 +178,7 @@ async fn it_follows_what_is_proven_and_nothing_else() {
     let thief = Signer::new(2);
     gateway.set(|state| {
         state.bundle = Some(thief.bundle(&POLICY.replace("/ok/**", "/**"), 3));
-        state.keys = vec![KeyView {
-            keyid: thief.key().keyid(),
-            algorithm: "ed25519".into(),
-            public_key: thief.key().to_base64(),
-        }];
+        state.keys = vec![KeyView::of(&thief.key().into())];
     });
     until("an audit line", || gateway.audit().contains("not signed by a key")).await;
     assert_eq!(proxy.version(), 2);

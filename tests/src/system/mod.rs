@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use narrowgate_core::policy::{Policy, Role};
 use narrowgate_core::wire::{Approve, Bundle, ProposalView, Proposals};
 use narrowgate_gateway::{Config as GatewayConfig, Gateway, Mode};
-use narrowgate_proxy::{Config as ProxyConfig, GatewayClient, Proxy, ResolveEntry};
+use narrowgate_proxy::{Config as ProxyConfig, GatewayClient, Proxy, ResolveEntry, StartError};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -195,6 +195,12 @@ impl System {
         self.gateway.take().expect("the gateway runs").shutdown().await;
     }
 
+    /// The gateway with its data at another address, where its proxy does not find it.
+    pub async fn gateway_elsewhere(&self) -> Gateway {
+        assert!(self.gateway.is_none(), "the gateway runs");
+        gateway(self.dir.path(), &self.ceiling, SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
     /// Starts it again where it was.
     pub async fn start_gateway(&mut self) {
         assert!(self.gateway.is_none(), "the gateway runs");
@@ -208,15 +214,24 @@ impl System {
 
     /// Starts it again where it was.
     pub async fn start_proxy(&mut self) {
+        self.try_start_proxy().await.expect("a proxy");
+    }
+
+    /// The same, where it may refuse to.
+    ///
+    /// # Errors
+    /// Why it does not start.
+    pub async fn try_start_proxy(&mut self) -> Result<(), StartError> {
         assert!(self.proxy.is_none(), "the proxy runs");
         let mut config = ProxyConfig::new(SANDBOX, self.sandbox(), self.dir().join("proxy"));
         config.listen = self.proxy_addr;
         config.resolve = self.resolve();
         config.upstream_ca = Some(self.upstream.ca_file().to_owned());
         config.audit_log = Some(self.dir().join("audit.ocsf.jsonl"));
-        let proxy = Proxy::start(config).await.expect("a proxy");
+        let proxy = Proxy::start(config).await?;
         self.proxy_addr = proxy.addr();
         self.proxy = Some(proxy);
+        Ok(())
     }
 
     /// Files under the directory that contain `needle`, whatever their format.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use narrowgate_core::certificate::{VerifyingKey, verify};
+use narrowgate_core::certificate::verify;
+use narrowgate_core::dsse::TrustedKey;
 use narrowgate_core::wire::{Approve, Keys, ProposalStatus};
 use narrowgate_tests::system::{HOST, System, rest_rule};
 use serde_json::{Value, json};
@@ -54,8 +55,7 @@ async fn what_is_in_force_carries_a_certificate_over_what_was_approved() {
     system.approve(&id).await;
     let bundle = system.bundle().await;
     let keys: Keys = system.sandbox().get("/v1/keys").await.unwrap();
-    let keys: Vec<VerifyingKey> =
-        keys.keys.iter().map(|key| VerifyingKey::from_base64(&key.public_key).unwrap()).collect();
+    let keys: Vec<TrustedKey> = keys.keys.iter().map(|key| key.trusted().unwrap()).collect();
     let now = jiff::Timestamp::now().as_second();
     verify(&bundle.certificate, &keys, bundle.policy_hash, now).unwrap();
     assert!(verify(&bundle.certificate, &[], bundle.policy_hash, now).is_err());

@@ -13,5 +13,6 @@ mod input;
 mod propose;
 mod reload;
 mod restart;
+mod rotate;
 mod secrets;
 mod tls;
