@@ -22,6 +22,7 @@ mod exact;
 mod language;
 mod lower;
 mod prove;
+mod repair;
 mod replay;
 mod report;
 mod sign;
@@ -30,6 +31,7 @@ mod verdict;
 
 pub use ceiling::{Ceiling, CeilingError};
 pub use prove::{Options, Proven, prove};
+pub use repair::{Grounds, NoRepair, Repair, Repaired, repair};
 pub use report::{Report, ReportCounterexample, ReportDigests, ReportQuery, ReportRule};
 pub use sign::{Approval, KeyError, SigningKey};
 pub use verdict::{Counterexample, Digests, Outcome, Reason, Verdict};
