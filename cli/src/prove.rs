@@ -6,14 +6,16 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::policy::{Policy, Role};
-use narrowgate_core::proposal::Proposal;
+use narrowgate_core::proposal::{Operation, Proposal};
 use narrowgate_core::wire::Bundle;
-use narrowgate_prover::{Approval, Options, Outcome, Proven, Report, SigningKey, Verdict, prove};
+use narrowgate_prover::{
+    Approval, Grounds, Options, Outcome, Proven, Repair, Report, SigningKey, Verdict, prove, repair,
+};
 use owo_colors::OwoColorize as _;
 
 use crate::exit::{Ended, Exit, Failure};
 use crate::files::{self, Readers};
-use crate::output;
+use crate::{output, rule};
 
 /// Prove that a policy is inside a ceiling, or show a request that is not
 #[derive(Debug, Args)]
@@ -77,12 +79,23 @@ impl Prove {
             return Err(Failure::invalid("--format sarif is not available in this version; use text or json"));
         }
         let ceiling = files::ceiling(&self.ceiling)?;
-        let policy = self.candidate()?;
+        let (policy, proposed) = self.candidate()?;
         let compiled = Compiled::policy(&policy)
             .map_err(|error| Failure::invalid(format!("{}: {error}", self.policy.display())))?;
         let options = Options { timeout: self.timeout, ..Options::default() };
         let outcome = prove(&compiled, &ceiling, &options);
-        let report = Report::new(&outcome, &compiled);
+        let mut report = Report::new(&outcome, &compiled);
+        if let Verdict::Exceeds(found) = &outcome.verdict
+            && let Some(at) = &found.rule
+        {
+            let base = proposed.as_ref().map(|(base, _)| base);
+            let repair = repair(&policy, at, &ceiling, &Grounds { base, evidence: &[] }, &options);
+            let operations = match (&repair, &proposed) {
+                (Repair::Rule(repaired), Some((base, operations))) => repaired.operations(operations, base),
+                _ => None,
+            };
+            report = report.with_repair(&repair, &operations.unwrap_or_default());
+        }
         if let (Verdict::Within(proven), Some(out), Some(key)) = (&outcome.verdict, &self.certificate, &self.key) {
             certify(proven, &policy, out, key)?;
         }
@@ -97,8 +110,9 @@ impl Prove {
         })
     }
 
-    /// What would be in force: the baseline, the policy over it, the proposal's operations over both.
-    fn candidate(&self) -> Result<Policy, Failure> {
+    /// What would be in force: the baseline, the policy over it, the proposal's operations over both; and apart, what
+    /// the proposal changes.
+    fn candidate(&self) -> Result<(Policy, Option<Proposed>), Failure> {
         let mut policy = files::policy(&self.policy)?;
         if let Some(path) = &self.baseline {
             let mut composed = files::policy(path)?;
@@ -108,16 +122,22 @@ impl Prove {
             let both = format!("{} over {}", self.policy.display(), path.display());
             policy = Policy::parse(&composed.to_yaml(), &both, Role::Policy).map_err(Failure::invalid)?;
         }
+        let mut proposed = None;
         if let Some(path) = &self.proposal {
+            let base = policy.clone();
             let named = |error: &dyn std::fmt::Display| Failure::invalid(format!("{}: {error}", path.display()));
             let proposal = Proposal::parse(files::read(path)?.as_bytes()).map_err(|error| named(&error))?;
             for operation in &proposal.operations {
                 policy = operation.apply(&policy).map_err(|error| named(&error))?;
             }
+            proposed = Some((base, proposal.operations));
         }
-        Ok(policy)
+        Ok((policy, proposed))
     }
 }
+
+/// A proposal's operations, and the policy that they would change.
+type Proposed = (Policy, Vec<Operation>);
 
 /// Writes the policy and its certificate as one bundle, which `narrowgate verify` checks. It is for no sandbox
 /// (name "", version 0), so that no proxy can be made to load it.
@@ -189,6 +209,12 @@ fn text(outcome: &Outcome, report: &Report, ceiling: &Path) -> String {
             }
         }
         field("allowed by", place);
+    }
+    if report.counterexample.is_some() {
+        let shown = serde_json::to_value(report).map(|report| rule::text::repair(&report)).unwrap_or_default();
+        for (at, line) in shown.into_iter().enumerate() {
+            field(if at == 0 { "would fit" } else { "" }, line);
+        }
     }
     field("checked", format!("{} request environments", outcome.environments_checked));
     field("took", format!("{:.1} µs", outcome.engine_time.as_secs_f64() * 1e6));

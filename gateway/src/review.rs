@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use narrowgate_core::denial::DenialRecord;
 use narrowgate_core::proposal::{Operation, Proposal};
 use narrowgate_core::wire::{Approve, ProposalView, Reject};
 use tokio::time::Instant;
@@ -170,7 +171,8 @@ impl Service {
         behalf: Behalf<'_>,
     ) -> Result<Judgement, Failure> {
         let (operation, active_yaml) = (stored_operation(row)?, active_yaml.to_owned());
-        self.judged(behalf, move |judge| judge.operations(&active_yaml, &[operation])).await
+        let evidence: Vec<DenialRecord> = view::read(row, "evidence", &row.evidence)?;
+        self.judged(behalf, move |judge| judge.operations(&active_yaml, &[operation], &evidence)).await
     }
 
     /// 409 with the proposal as it stands now.

@@ -9,6 +9,7 @@
 //! - `lower` reads Cedar's syntax tree, the artefact that is enforced, into constraints on one variable each;
 //! - `solve` looks for a point of one cube outside a union of others, with `language` for what constrains strings;
 //! - [`prove`] asks that question for each permit of the policy in each request environment, and replays the answer;
+//! - [`repair`] finds the largest part of a rule that does fit, by the obstacles that the solver names;
 //! - [`SigningKey`] and [`Proven::certify`] carry a proof across a process edge, [`Report`] carries an outcome to
 //!   people and scripts.
 //!
@@ -32,6 +33,6 @@ mod verdict;
 pub use ceiling::{Ceiling, CeilingError};
 pub use prove::{Options, Proven, prove};
 pub use repair::{Grounds, NoRepair, Repair, Repaired, repair};
-pub use report::{Report, ReportCounterexample, ReportDigests, ReportQuery, ReportRule};
+pub use report::{Report, ReportCounterexample, ReportDigests, ReportQuery, ReportRepair, ReportRule};
 pub use sign::{Approval, KeyError, SigningKey};
 pub use verdict::{Counterexample, Digests, Outcome, Reason, Verdict};

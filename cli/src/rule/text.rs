@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use narrowgate_core::wire::{ProposalStatus, ProposalView};
 use owo_colors::OwoColorize as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::output::plain;
 
@@ -163,8 +163,8 @@ fn verdict(view: &ProposalView, out: &mut String, field: impl Fn(&mut String, &s
     if let Some(curl) = report.pointer("/counterexample/curl").and_then(Value::as_str) {
         field(out, "counterexample", &plain(curl));
     }
-    if let Some(repair) = report.get("repair").filter(|repair| !repair.is_null()) {
-        field(out, "repair", &plain(&repair.to_string()));
+    for (at, line) in repair(report).iter().enumerate() {
+        field(out, if at == 0 { "repair" } else { "" }, line);
     }
     for finding in items(report, "findings") {
         let text = |key: &str| plain(finding.get(key).and_then(Value::as_str).unwrap_or_default());
@@ -173,6 +173,25 @@ fn verdict(view: &ProposalView, out: &mut String, field: impl Fn(&mut String, &s
     if let Some(time) = report.get("engine_time_us").and_then(Value::as_f64) {
         field(out, "prover time", &format!("{time:.1} µs"));
     }
+}
+
+/// What a report offers instead, as it would be posted, or why it offers nothing.
+pub(crate) fn repair(report: &Value) -> Vec<String> {
+    let Some(repair) = report.get("repair").filter(|repair| !repair.is_null()) else {
+        let why = report.get("repair_reason").and_then(Value::as_str);
+        return why.map(|why| format!("none: {}", plain(why))).into_iter().collect();
+    };
+    let operations: Vec<&Value> = items(repair, "operations").collect();
+    if !operations.is_empty() {
+        return operations.into_iter().flat_map(operation).collect();
+    }
+    let entry = |name: &Value, rule: &Value| operation(&json!({ "addRule": { "ruleName": name, "rule": rule } }));
+    let mut lines = entry(repair.get("rule_name").unwrap_or(&Value::Null), repair.get("rule").unwrap_or(&Value::Null));
+    for (name, rule) in repair.get("also").and_then(Value::as_object).into_iter().flatten() {
+        lines.extend(entry(&name.as_str().into(), rule));
+    }
+    lines.extend(items(repair, "remaining").map(|name| format!("nothing of {} fits", scalar(name))));
+    lines
 }
 
 fn status(status: ProposalStatus) -> String {
@@ -233,8 +252,6 @@ fn some(text: &str, otherwise: &str) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
-    use serde_json::json;
-
     use super::*;
 
     fn view() -> ProposalView {

@@ -17,9 +17,10 @@ mod grow;
 mod hints;
 mod meet;
 mod piece;
+mod post;
 mod search;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use narrowgate_core::compile::{Compiled, Origin};
@@ -88,6 +89,8 @@ pub enum NoRepair {
     DeniedByCeiling,
     /// Some of it is inside, but no rule was found that says which.
     NotExpressible,
+    /// All of it that is inside is allowed by the policy in force already.
+    AlreadyAllowed,
     /// Time or questions ran out first.
     NotFoundInTime,
     /// The ceiling or the policy is not one that can be decided.
@@ -101,9 +104,24 @@ impl NoRepair {
             NoRepair::NothingInCommon => "nothing_in_common",
             NoRepair::DeniedByCeiling => "denied_by_ceiling",
             NoRepair::NotExpressible => "not_expressible",
+            NoRepair::AlreadyAllowed => "already_allowed",
             NoRepair::NotFoundInTime => "not_found_in_time",
             NoRepair::Undecided => "undecided",
         }
+    }
+}
+
+/// For a person.
+impl std::fmt::Display for NoRepair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            NoRepair::NothingInCommon => "the ceiling permits nothing of what the rule allows",
+            NoRepair::DeniedByCeiling => "what the ceiling permits of the rule, it forbids again",
+            NoRepair::NotExpressible => "some of the rule is inside the ceiling, but no rule was found that says which",
+            NoRepair::AlreadyAllowed => "what is inside the ceiling is allowed already",
+            NoRepair::NotFoundInTime => "none was found in time",
+            NoRepair::Undecided => "the prover cannot decide this",
+        })
     }
 }
 
@@ -133,6 +151,9 @@ pub fn repair(candidate: &Policy, at: &Origin, ceiling: &Ceiling, grounds: &Grou
         }
         let Some((text, compiled)) = read_back(&policy) else { return Repair::None(NoRepair::NotExpressible) };
         match prove(&compiled, ceiling, options).verdict {
+            Verdict::Within(_) if grounds.base.is_some_and(|base| is_within(&compiled, base, options)) => {
+                return Repair::None(NoRepair::AlreadyAllowed);
+            }
             Verdict::Within(proven) => {
                 let Some(rule) = repaired.remove(&at.policy) else { break };
                 let rule_name = at.policy.clone();
@@ -155,6 +176,11 @@ pub fn repair(candidate: &Policy, at: &Origin, ceiling: &Ceiling, grounds: &Grou
         }
     }
     Repair::None(if limits.ran_out { NoRepair::NotFoundInTime } else { NoRepair::NotExpressible })
+}
+
+fn is_within(policy: &Compiled, bound: &Policy, options: &Options) -> bool {
+    let bound = Compiled::policy(bound).ok().and_then(|bound| Ceiling::new(bound).ok());
+    bound.is_some_and(|bound| matches!(prove(policy, &bound, options).verdict, Verdict::Within(_)))
 }
 
 /// The policy as it is read from its own text: what an agent could post.
@@ -193,11 +219,16 @@ fn one(
     };
     let mut found: Vec<(Vec<BinaryPattern>, Vec<Piece>, Entry)> = Vec::new();
     for binaries in task.binaries() {
-        if let Some((binaries, pieces)) = task.with(binaries, limits)
-            && let Some(entry) = put_together(entry, &binaries, &pieces)
-            && task.is_sound(&entry)
-        {
-            found.push((binaries, pieces, entry));
+        let Some((binaries, pieces)) = task.with(binaries, limits) else { continue };
+        let tidied = tidy(&pieces);
+        for pieces in [tidied, pieces] {
+            if let Some(entry) = put_together(entry, &binaries, &pieces)
+                && task.base != Some(&entry)
+                && task.is_sound(&entry)
+            {
+                found.push((binaries, pieces, entry));
+                break;
+            }
         }
     }
     if found.is_empty() {
@@ -226,24 +257,18 @@ fn one(
     best.max_by_key(score).map(|(_, _, entry)| entry).ok_or(NoRepair::NotExpressible)
 }
 
-/// The same denies for each method of an endpoint as one deny for all methods, where that takes nothing away.
-fn tidy(pieces: Vec<Piece>, search: &mut Search<'_>) -> Vec<Piece> {
-    let mut tidied = pieces.clone();
-    for piece in &mut tidied {
-        for hole in &mut piece.holes {
+/// The same denies for each method of an endpoint as one deny for all methods. That may take away what other entries
+/// allow, so it is only offered where it is proven not to.
+fn tidy(pieces: &[Piece]) -> Vec<Piece> {
+    let mut tidied = pieces.to_vec();
+    let holes: Vec<Hole> = tidied.iter().flat_map(|piece| piece.holes.clone()).collect();
+    for hole in tidied.iter_mut().flat_map(|piece| &mut piece.holes) {
+        let alike = |other: &&Hole| other.host == hole.host && other.rule.path == hole.rule.path;
+        if holes.iter().filter(alike).count() > 1 {
             hole.rule.method = MethodPattern::Any;
         }
-        let mut seen: Vec<Hole> = Vec::new();
-        piece.holes.retain(|hole| {
-            !seen.contains(hole) && {
-                seen.push(hole.clone());
-                true
-            }
-        });
     }
-    let holes = |pieces: &[Piece]| pieces.iter().map(|piece| piece.holes.len()).sum::<usize>();
-    let simpler = tidied != pieces && holes(&tidied) > 1 && search.is_part(&pieces, &tidied);
-    if simpler { tidied } else { pieces }
+    tidied
 }
 
 /// One entry to repair, and everything that it is judged by.
@@ -338,17 +363,20 @@ impl Task<'_> {
             denies: &self.denies,
             binaries,
             evidence: self.evidence,
+            rules_only: self.base.is_some(),
+            hints: HashMap::new(),
             limits,
         };
         let all = take_apart(self.entry);
         let kept: Vec<Piece> = self.base.map(take_apart).unwrap_or_default();
         let mut out = Vec::new();
         self.parts(&all, &kept, &mut search, &mut out);
-        out = meet::widest(out, Piece::covers);
+        if self.base.is_none() {
+            out = meet::widest(out, Piece::covers);
+        }
         if out.is_empty() {
             return None;
         }
-        out = tidy(out, &mut search);
         if self.base.is_none() && search.binaries != self.entry.binaries {
             for more in self.binaries().into_iter().skip(1).flatten() {
                 if !search.binaries.contains(&more) {
@@ -457,7 +485,10 @@ impl Task<'_> {
 
     /// Decided by the solver on the entry as it was: does the ceiling have anything of it?
     fn why_none(&self) -> NoRepair {
-        let Some(side) = self.side(self.entry) else { return NoRepair::Undecided };
+        let kept: Vec<Piece> = self.base.map(take_apart).unwrap_or_default();
+        let asked: Vec<Piece> = take_apart(self.entry).into_iter().filter(|piece| !kept.contains(piece)).collect();
+        let asked = put_together(self.entry, &self.entry.binaries, &asked);
+        let Some(side) = asked.and_then(|asked| self.side(&asked)) else { return NoRepair::Undecided };
         let bounds = self.ceiling.side();
         let (mut permitted, mut budget) = (false, self.budget());
         for (at, permits) in side.permits.iter().enumerate() {

@@ -6,7 +6,8 @@
 //! fits at last is grown again, one dimension after another, as far as the ceiling goes: a step that fails once fails
 //! for every larger piece too, so one pass is enough.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 use std::time::Instant;
 
 use narrowgate_core::compile::Compiled;
@@ -20,7 +21,7 @@ use super::hints::Hints;
 use super::meet::{glob_covers, globs, hosts, paths, widest};
 use super::piece::{Hole, Piece, path_breadth, put_together};
 use crate::ceiling::{Ceiling, Side};
-use crate::lower::Cube;
+use crate::lower::{Cube, Env, Value, Var};
 use crate::prove::{Options, prove};
 use crate::replay::witness;
 use crate::solve::{Budget, find_uncovered};
@@ -75,6 +76,10 @@ pub(super) struct Search<'a> {
     pub(super) denies: &'a BTreeMap<String, Entry>,
     pub(super) binaries: Vec<BinaryPattern>,
     pub(super) evidence: &'a [DenialRecord],
+    /// Whether only method, path and query of a rule may change: it is added to an endpoint that stays as it is.
+    pub(super) rules_only: bool,
+    /// By cube of the ceiling, which outlives the search.
+    pub(super) hints: HashMap<*const Cube, Rc<Hints>>,
     pub(super) limits: &'a mut Limits,
 }
 
@@ -132,6 +137,11 @@ impl<'a> Search<'a> {
     }
 
     fn refine(&mut self, piece: Piece, depth: usize, walk: &mut Walk<'_>) {
+        let same_endpoint =
+            |piece: &Piece, whole: &Piece| Piece { rule: whole.rule.clone(), ..piece.clone() } == *whole;
+        if self.rules_only && !same_endpoint(&piece, walk.whole) {
+            return;
+        }
         let known = walk.seen.contains(&piece) || walk.found.iter().any(|found| found.covers(&piece));
         if known || depth > DEEPEST || walk.found.len() >= FOUND {
             return;
@@ -166,8 +176,8 @@ impl<'a> Search<'a> {
         walk: &mut Walk<'_>,
     ) -> Vec<Piece> {
         let mut out: Vec<Piece> = Vec::new();
-        for cube in permits {
-            let hints = Hints::of(cube);
+        for cube in self.nearest(permits) {
+            let hints = self.hints(cube);
             let cut = cut(piece, &hints);
             cut.iter().for_each(|piece| walk.pool.note(piece));
             for part in cut {
@@ -196,9 +206,32 @@ impl<'a> Search<'a> {
         out
     }
 
+    /// Those that hold what was denied, then the others in the ceiling's order; no more than can be looked at.
+    fn nearest<'c>(&self, permits: &[&'c Cube]) -> Vec<&'c Cube> {
+        const MOST: usize = 64;
+        let holds = |cube: &Cube, var: &Var, word: &str| {
+            cube.get(var).is_none_or(|con| con.holds(&Value::Text(word.to_owned())))
+        };
+        let asked = |cube: &Cube| {
+            self.evidence.iter().any(|denied| {
+                let path = denied.path.as_deref();
+                holds(cube, &Var::Host, &denied.host) && path.is_none_or(|path| holds(cube, &Var::Path, path))
+            })
+        };
+        let (mut first, rest): (Vec<&Cube>, Vec<&Cube>) = permits.iter().copied().partition(|cube| asked(cube));
+        first.extend(rest);
+        first.truncate(MOST);
+        first
+    }
+
+    fn hints(&mut self, cube: &Cube) -> Rc<Hints> {
+        let known = self.hints.entry(std::ptr::from_ref(cube)).or_insert_with(|| Rc::new(Hints::of(cube)));
+        Rc::clone(known)
+    }
+
     /// Ways out of a forbid, the one that keeps most first.
     fn around(&mut self, piece: &Piece, action: &str, forbid: &Cube, walk: &mut Walk<'_>) -> Vec<Piece> {
-        let hints = Hints::of(forbid);
+        let hints = self.hints(forbid);
         let mut out = Vec::new();
         if let Some(ports) = &hints.ports {
             let ports = piece.ports.iter().copied().filter(|port| !ports.contains(i64::from(port.get()))).collect();
@@ -227,15 +260,22 @@ impl<'a> Search<'a> {
             next.holes.extend(groups.iter().flatten().filter(|hole| !piece.holes.contains(hole)).cloned());
             next
         };
-        let mut groups = groups;
-        let all = with(&groups);
         let done = |found: Obstacle<'_>| !matches!(found, Obstacle::Empty | Obstacle::Unknown) && done(&found);
+        let mut groups = groups;
+        if let [only] = groups.as_mut_slice() {
+            only.sort_by_key(hole_breadth);
+            let ones = only.iter().map(|hole| with(&[vec![hole.clone()]])).filter(|one| one != piece);
+            if let Some(one) = ones.collect::<Vec<_>>().into_iter().find(|one| done(self.obstacle(&[one.clone()]))) {
+                return Some(one);
+            }
+        }
+        let all = with(&groups);
         if all == *piece || !done(self.obstacle(std::slice::from_ref(&all))) {
             return None;
         }
         for at in 0..groups.len() {
             let Some(mut group) = groups.get(at).cloned().filter(|group| group.len() > 1) else { continue };
-            group.sort_by_key(|hole| (hole_breadth(hole), hole.rule.path.as_str().to_owned()));
+            group.sort_by_key(hole_breadth);
             let mut one = None;
             for hole in &group {
                 let mut trial = groups.clone();
@@ -306,33 +346,36 @@ struct Walk<'w> {
     pool: Pool,
 }
 
-/// The first obstacle, and whether a request that can be sent shows it.
+/// The first obstacle, and whether a request that can be sent shows it. Environments in which few permits are near come
+/// first: what fails there need not be tried elsewhere.
 fn in_the_way<'c>(mine: &Side, ceiling: &'c Side, mut budget: Budget) -> Result<Option<(Obstacle<'c>, bool)>, ()> {
-    let (mut doubtful, mut alive) = (None, false);
+    let mut parts: Vec<(&Env, &Cube, Vec<&Cube>, Vec<&'c Cube>, Vec<&'c Cube>)> = Vec::new();
     for (at, env) in mine.envs.iter().enumerate() {
         let (Some(permits), Some(denies)) = (mine.permits.get(at), mine.forbids.get(at)) else { continue };
         let (Some(bounds), Some(forbids)) = (ceiling.permits.get(at), ceiling.forbids.get(at)) else { continue };
-        for cube in permits.entries().iter().filter_map(|entry| entry.cube()) {
-            let denied = denies.near(cube);
-            alive = alive || find_uncovered(cube, &denied, &mut budget).map_err(drop)?.is_some();
-            for forbid in forbids.near(cube) {
-                let Some(part) = cube.and(forbid) else { continue };
-                if let Some(point) = find_uncovered(&part, &denied, &mut budget).map_err(drop)? {
-                    let found = Obstacle::Forbid(env.action.clone(), forbid);
-                    match witness(&point, env) {
-                        Ok(_) => return Ok(Some((found, true))),
-                        Err(_) => doubtful = doubtful.or(Some((found, false))),
-                    }
-                }
-            }
-            let near = bounds.near(cube);
-            let cover: Vec<&Cube> = denied.iter().copied().chain(near.iter().copied()).collect();
-            if let Some(point) = find_uncovered(cube, &cover, &mut budget).map_err(drop)? {
-                let found = Obstacle::Uncovered(env.action.clone(), near);
+        let cubes = permits.entries().iter().filter_map(|entry| entry.cube());
+        parts.extend(cubes.map(|cube| (env, cube, denies.near(cube), bounds.near(cube), forbids.near(cube))));
+    }
+    parts.sort_by_key(|(_, _, _, near, _)| near.len());
+    let (mut doubtful, mut alive) = (None, false);
+    for (env, cube, denied, near, forbids) in parts {
+        alive = alive || find_uncovered(cube, &denied, &mut budget).map_err(drop)?.is_some();
+        for forbid in forbids {
+            let Some(part) = cube.and(forbid) else { continue };
+            if let Some(point) = find_uncovered(&part, &denied, &mut budget).map_err(drop)? {
+                let found = Obstacle::Forbid(env.action.clone(), forbid);
                 match witness(&point, env) {
                     Ok(_) => return Ok(Some((found, true))),
                     Err(_) => doubtful = doubtful.or(Some((found, false))),
                 }
+            }
+        }
+        let cover: Vec<&Cube> = denied.iter().copied().chain(near.iter().copied()).collect();
+        if let Some(point) = find_uncovered(cube, &cover, &mut budget).map_err(drop)? {
+            let found = Obstacle::Uncovered(env.action.clone(), near);
+            match witness(&point, env) {
+                Ok(_) => return Ok(Some((found, true))),
+                Err(_) => doubtful = doubtful.or(Some((found, false))),
             }
         }
     }
@@ -509,14 +552,15 @@ fn with_ports(piece: &Piece, ports: Vec<Port>) -> Option<Piece> {
     (!ports.is_empty()).then(|| Piece { ports, ..piece.clone() })
 }
 
-fn hole_breadth(hole: &Hole) -> (usize, usize, usize) {
+fn hole_breadth(hole: &Hole) -> (usize, usize, usize, String) {
     let host = match hole.host.as_ref().map(HostPattern::form) {
         None => 3,
         Some(HostForm::AnyLabels { .. }) => 2,
         Some(HostForm::OneLabel { .. }) => 1,
         Some(HostForm::Exact(_)) => 0,
     };
-    (host, usize::from(hole.rule.method == MethodPattern::Any), path_breadth(hole.rule.path.as_str()))
+    let path = hole.rule.path.as_str();
+    (host, usize::from(hole.rule.method == MethodPattern::Any), path_breadth(path), path.to_owned())
 }
 
 /// The part of `whole` that a denied request is, as far as its record tells; `None` where it is no part.
