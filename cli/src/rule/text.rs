@@ -185,7 +185,12 @@ pub(crate) fn repair(report: &Value) -> Vec<String> {
     if !operations.is_empty() {
         return operations.into_iter().flat_map(operation).collect();
     }
-    let entry = |name: &Value, rule: &Value| operation(&json!({ "addRule": { "ruleName": name, "rule": rule } }));
+    let entry = |name: &Value, rule: &Value| {
+        let mut lines = operation(&json!({ "addRule": { "ruleName": name, "rule": rule } }));
+        // In place of what is there, not beside it.
+        lines.iter_mut().take(1).for_each(|line| *line = line.trim_start_matches("add ").to_owned());
+        lines
+    };
     let mut lines = entry(repair.get("rule_name").unwrap_or(&Value::Null), repair.get("rule").unwrap_or(&Value::Null));
     for (name, rule) in repair.get("also").and_then(Value::as_object).into_iter().flatten() {
         lines.extend(entry(&name.as_str().into(), rule));
@@ -295,7 +300,11 @@ mod tests {
         view.validation_result = "exceeds".to_owned();
         view.rejection_reason = Some("outside_org_ceiling: curl -X PUT 'https://api.example/v1/x'".to_owned());
         view.report = Some(
-            json!({ "engine_time_us": 12.0, "counterexample": { "curl": "curl -X PUT 'https://api.example/v1/x'" } }),
+            json!({ "engine_time_us": 12.0, "counterexample": { "curl": "curl -X PUT 'https://api.example/v1/x'" },
+                "repair": { "rule_name": "docs", "rule": {}, "verdict": "within", "operations": [
+                    { "addRule": { "ruleName": "docs", "rule": { "name": "docs", "binaries": [{ "path": "/usr/bin/curl" }],
+                        "endpoints": [{ "host": "api.example", "port": 443, "protocol": "rest",
+                            "rules": [{ "allow": { "method": "PUT", "path": "/v1/foo/*" } }] }] } } }] } }),
         );
         view.decided_at = Some("2026-01-01T00:00:00Z".to_owned());
         insta::assert_snapshot!(shown(&view), @r"
@@ -309,10 +318,25 @@ mod tests {
                           api.example:443 [L7 rest, allow PUT /v1/foo/bar]
           verdict         exceeds the ceiling
           counterexample  curl -X PUT 'https://api.example/v1/x'
+          repair          add docs for /usr/bin/curl
+                          api.example:443 [L7 rest, allow PUT /v1/foo/*]
           prover time     12.0 µs
           rejected        outside_org_ceiling: curl -X PUT 'https://api.example/v1/x'
           decided         at 2026-01-01T00:00:00Z
         ");
+    }
+
+    #[test]
+    fn without_a_repair_the_reason_is_shown() {
+        let none = json!({ "repair": null, "repair_reason": "nothing_in_common" });
+        assert_eq!(repair(&none), ["none: nothing_in_common"]);
+        assert!(repair(&json!({ "repair": null, "repair_reason": null })).is_empty());
+        let rule =
+            json!({ "endpoints": [{ "host": "a.example", "port": 443, "protocol": "rest", "access": "read-only" }] });
+        let offline = json!({ "repair": { "rule_name": "a", "rule": rule, "verdict": "within", "also": { "b": rule }, "remaining": ["c"] } });
+        let endpoint = "a.example:443 [L7 rest, access=read-only]";
+        let expect = ["a for any binary", endpoint, "b for any binary", endpoint, "nothing of c fits"];
+        assert_eq!(repair(&offline), expect);
     }
 
     #[test]
