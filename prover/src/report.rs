@@ -109,6 +109,8 @@ pub struct ReportRepair {
     pub rule: Value,
     /// `within`: it is proven, alone and with the rest of the policy.
     pub verdict: String,
+    /// Whether the search came to its end: where it did not, something larger may fit too.
+    pub complete: bool,
     /// Other entries that exceeded too, as they fit, by key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub also: BTreeMap<String, Value>,
@@ -175,6 +177,7 @@ impl Report {
                     rule_name: repaired.rule_name.clone(),
                     rule: repaired.rule.to_json(),
                     verdict: "within".to_owned(),
+                    complete: repaired.complete,
                     also: also.collect(),
                     remaining: repaired.remaining.clone(),
                     operations: operations.iter().map(Operation::to_json).collect(),

@@ -8,23 +8,26 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::denial::DenialRecord;
-use narrowgate_core::pattern::{BinaryPattern, Glob, HostForm, HostPattern, MethodPattern, PathPattern};
+use narrowgate_core::pattern::{BinaryPattern, HostPattern, PathPattern};
 use narrowgate_core::policy::{Entry, OnMiss, Policy, RestRule};
-use narrowgate_core::request::{Host, Port};
+use narrowgate_core::request::Host;
 
+use super::cut::{cut, exceptions, exempt, forbidden, hole_breadth, method_hole, with_ports};
 use super::grow::Pool;
 use super::hints::Hints;
-use super::meet::{glob_covers, globs, hosts, paths, widest};
-use super::piece::{Hole, Piece, path_breadth, put_together};
+use super::meet::widest;
+use super::obstacle::{Obstacle, in_the_way, is_about};
+use super::piece::{Hole, Piece, put_together};
 use crate::ceiling::{Ceiling, Side};
-use crate::lower::{Cube, Env, Value, Var};
+use crate::lower::{Cube, Value, Var};
 use crate::prove::{Options, prove};
-use crate::replay::witness;
-use crate::solve::{Budget, find_uncovered};
+use crate::solve::Budget;
 use crate::verdict::Verdict;
 
 /// So many permits are tried where a piece is not covered, and fewer once it was cut.
@@ -40,30 +43,20 @@ pub(super) struct Limits {
     /// Questions to the solver.
     pub(super) questions: usize,
     pub(super) deadline: Instant,
+    /// Set once nobody waits for the answer.
+    pub(super) cancel: Option<Arc<AtomicBool>>,
     /// Whether something was not looked at for lack of either.
     pub(super) ran_out: bool,
 }
 
 impl Limits {
     pub(super) fn take(&mut self) -> bool {
-        let left = self.questions > 0 && Instant::now() < self.deadline;
+        let cancelled = self.cancel.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed));
+        let left = self.questions > 0 && !cancelled && Instant::now() < self.deadline;
         self.questions = self.questions.saturating_sub(1);
         self.ran_out |= !left;
         left
     }
-}
-
-/// What is in the way of a piece.
-enum Obstacle<'c> {
-    Nothing,
-    /// There is nothing left of it to be in the way of.
-    Empty,
-    /// In the environment of this action, it reaches into this.
-    Forbid(String, &'c Cube),
-    /// In the environment of this action, these do not cover it.
-    Uncovered(String, Vec<&'c Cube>),
-    /// No answer.
-    Unknown,
 }
 
 /// Everything that is the same for all pieces of an entry.
@@ -344,223 +337,6 @@ struct Walk<'w> {
     found: Vec<Piece>,
     seen: Vec<Piece>,
     pool: Pool,
-}
-
-/// The first obstacle, and whether a request that can be sent shows it. Environments in which few permits are near come
-/// first: what fails there need not be tried elsewhere.
-fn in_the_way<'c>(mine: &Side, ceiling: &'c Side, mut budget: Budget) -> Result<Option<(Obstacle<'c>, bool)>, ()> {
-    let mut parts: Vec<(&Env, &Cube, Vec<&Cube>, Vec<&'c Cube>, Vec<&'c Cube>)> = Vec::new();
-    for (at, env) in mine.envs.iter().enumerate() {
-        let (Some(permits), Some(denies)) = (mine.permits.get(at), mine.forbids.get(at)) else { continue };
-        let (Some(bounds), Some(forbids)) = (ceiling.permits.get(at), ceiling.forbids.get(at)) else { continue };
-        let cubes = permits.entries().iter().filter_map(|entry| entry.cube());
-        parts.extend(cubes.map(|cube| (env, cube, denies.near(cube), bounds.near(cube), forbids.near(cube))));
-    }
-    parts.sort_by_key(|(_, _, _, near, _)| near.len());
-    let (mut doubtful, mut alive) = (None, false);
-    for (env, cube, denied, near, forbids) in parts {
-        alive = alive || find_uncovered(cube, &denied, &mut budget).map_err(drop)?.is_some();
-        for forbid in forbids {
-            let Some(part) = cube.and(forbid) else { continue };
-            if let Some(point) = find_uncovered(&part, &denied, &mut budget).map_err(drop)? {
-                let found = Obstacle::Forbid(env.action.clone(), forbid);
-                match witness(&point, env) {
-                    Ok(_) => return Ok(Some((found, true))),
-                    Err(_) => doubtful = doubtful.or(Some((found, false))),
-                }
-            }
-        }
-        let cover: Vec<&Cube> = denied.iter().copied().chain(near.iter().copied()).collect();
-        if let Some(point) = find_uncovered(cube, &cover, &mut budget).map_err(drop)? {
-            let found = Obstacle::Uncovered(env.action.clone(), near);
-            match witness(&point, env) {
-                Ok(_) => return Ok(Some((found, true))),
-                Err(_) => doubtful = doubtful.or(Some((found, false))),
-            }
-        }
-    }
-    Ok(if alive { doubtful } else { Some((Obstacle::Empty, true)) })
-}
-
-fn is_about(obstacle: &Obstacle<'_>, action: &str) -> bool {
-    matches!(obstacle, Obstacle::Uncovered(about, _) | Obstacle::Forbid(about, _) if about == action)
-}
-
-/// `piece` cut to what `hints` say, in every way that they can be read; `piece` itself where they say nothing new.
-fn cut(piece: &Piece, hints: &Hints) -> Vec<Piece> {
-    let mut base = piece.clone();
-    if let Some(ports) = &hints.ports {
-        base.ports.retain(|port| ports.contains(i64::from(port.get())));
-    }
-    if let Some(before) = hints.before {
-        base.expires_at = Some(base.expires_at.map_or(before, |end| end.min(before)));
-    }
-    if base.ports.is_empty() || base.expires_at.is_some_and(|end| end <= 0) {
-        return Vec::new();
-    }
-    let mut shared: Vec<HostPattern> = hints.hosts.yes.iter().flat_map(|host| hosts(&piece.host, host)).collect();
-    if let HostForm::AnyLabels { suffix } = piece.host.form()
-        && hints.hosts.is_bound
-    {
-        shared.extend(HostPattern::parse(&format!("*.{suffix}")).ok());
-    }
-    let shared =
-        if shared.is_empty() && hints.hosts.yes.is_empty() { vec![piece.host.clone()] } else { unique(shared) };
-    let mut out = Vec::new();
-    for host in shared.into_iter().take(6) {
-        let part = Piece { host, ..base.clone() };
-        match &base.rule {
-            None => out.push(part),
-            Some(rule) => {
-                out.extend(cut_rule(rule, hints).into_iter().map(|rule| Piece { rule: Some(rule), ..part.clone() }))
-            }
-        }
-    }
-    out
-}
-
-fn cut_rule(rule: &RestRule, hints: &Hints) -> Vec<RestRule> {
-    let mut query = rule.query.clone();
-    for (key, side) in &hints.query {
-        if side.yes.is_empty() {
-            continue;
-        }
-        let met: Vec<String> = match query.get(key) {
-            None => side.yes.clone(),
-            Some(mine) => mine.iter().flat_map(|a| side.yes.iter().flat_map(|b| globs(a.as_str(), b, false))).collect(),
-        };
-        let met = widest(met, |wide, narrow| glob_covers(wide, narrow, false));
-        if met.is_empty() {
-            return Vec::new();
-        }
-        query.insert(key.clone(), met.iter().map(|glob| Glob::parse(glob)).collect());
-    }
-    let own = rule.path.as_str();
-    let mut shared: Vec<String> = hints.paths.yes.iter().flat_map(|hint| paths(own, hint)).collect();
-    if hints.paths.yes.is_empty() {
-        shared.push(own.to_owned());
-    }
-    let mut shared = unique(shared);
-    shared.sort_by_key(|path| std::cmp::Reverse(path_breadth(path)));
-    let rule = |path: String| {
-        let path = PathPattern::parse(&path).ok()?;
-        Some(RestRule { path, query: query.clone(), ..rule.clone() })
-    };
-    shared.into_iter().take(12).filter_map(rule).collect()
-}
-
-fn unique<T: PartialEq>(all: Vec<T>) -> Vec<T> {
-    widest(all, |_, _| false)
-}
-
-/// What a permit takes out of itself, by condition.
-fn exceptions(piece: &Piece, hints: &Hints) -> Vec<Vec<Hole>> {
-    let Some(rule) = &piece.rule else { return Vec::new() };
-    let mut out: Vec<Vec<Hole>> = Vec::new();
-    for patterns in &hints.paths.no {
-        let hole = |path: &String| Some(Hole { host: None, rule: with_path(rule, path)? });
-        out.push(patterns.iter().filter(|path| !paths(rule.path.as_str(), path).is_empty()).filter_map(hole).collect());
-    }
-    for patterns in &hints.hosts.no {
-        let met = patterns.iter().flat_map(|host| hosts(&piece.host, host));
-        let hole = |host| Hole { host: Some(host), rule: without_query(rule) };
-        out.push(unique(met.map(hole).collect()));
-    }
-    for (key, side) in &hints.query {
-        for values in &side.no {
-            let globs = values.iter().map(|value| Glob::parse(value)).collect();
-            let query = BTreeMap::from([(key.clone(), globs)]);
-            out.push(vec![Hole { host: None, rule: RestRule { query, ..rule.clone() } }]);
-        }
-    }
-    out.retain(|group| !group.is_empty());
-    out
-}
-
-/// The denies that a forbid may be.
-fn forbidden(piece: &Piece, rule: &RestRule, action: &str, hints: &Hints) -> Vec<Hole> {
-    let there: Vec<Option<HostPattern>> = if hints.hosts.yes.is_empty() {
-        vec![None]
-    } else {
-        let met = hints.hosts.yes.iter().flat_map(|host| hosts(&piece.host, host));
-        unique(met.map(|host| Some(host).filter(|host| *host != piece.host)).collect())
-    };
-    let patterns: Vec<String> = if hints.paths.yes.is_empty() {
-        vec![rule.path.as_str().to_owned()]
-    } else {
-        hints.paths.yes.iter().filter(|path| !paths(rule.path.as_str(), path).is_empty()).cloned().collect()
-    };
-    let query: BTreeMap<String, Vec<Glob>> = hints
-        .query
-        .iter()
-        .filter(|(_, side)| !side.yes.is_empty())
-        .map(|(key, side)| (key.clone(), side.yes.iter().map(|value| Glob::parse(value)).collect()))
-        .collect();
-    let methods: Vec<String> = match (&rule.method, action) {
-        (MethodPattern::Any, "OTHER") if hints.methods.is_empty() => vec!["*".to_owned()],
-        (MethodPattern::Any, "OTHER") => hints.methods.clone(),
-        // The whole of a rule's methods, or the one that is forbidden: the smaller is tried first.
-        (MethodPattern::Any, action) => vec![action.to_owned(), "*".to_owned()],
-        (MethodPattern::Exact(method), action) => unique(vec![action.to_owned(), method.as_str().to_owned()]),
-    };
-    let mut out = Vec::new();
-    for host in &there {
-        for path in &patterns {
-            for method in methods.iter().filter(|method| *method != "OTHER") {
-                let (Ok(path), Ok(method)) = (PathPattern::parse(path), MethodPattern::parse(method)) else { continue };
-                out.push(Hole { host: host.clone(), rule: RestRule { method, path, query: query.clone() } });
-            }
-        }
-    }
-    out.truncate(48);
-    out
-}
-
-/// A forbid's exceptions, as what to keep to.
-fn exempt(forbid: &Hints) -> Hints {
-    let mut out = Hints::default();
-    out.hosts.yes = forbid.hosts.no.concat();
-    out.hosts.is_bound = !out.hosts.yes.is_empty();
-    out.paths.yes = forbid.paths.no.concat();
-    out.paths.is_bound = !out.paths.yes.is_empty();
-    for (key, side) in &forbid.query {
-        let own = out.query.entry(key.clone()).or_default();
-        own.yes = side.no.concat();
-    }
-    out
-}
-
-/// A rule for several methods without the one of `action`.
-fn method_hole(rule: &RestRule, action: &str) -> Option<Hole> {
-    let several = match &rule.method {
-        MethodPattern::Any => action != "OTHER",
-        MethodPattern::Exact(method) => method.as_str() == "GET" && action == "HEAD",
-    };
-    let method = MethodPattern::parse(action).ok().filter(|_| several)?;
-    Some(Hole { host: None, rule: RestRule { method, path: rule.path.clone(), query: BTreeMap::new() } })
-}
-
-fn with_path(rule: &RestRule, path: &str) -> Option<RestRule> {
-    Some(RestRule { path: PathPattern::parse(path).ok()?, ..without_query(rule) })
-}
-
-fn without_query(rule: &RestRule) -> RestRule {
-    RestRule { query: BTreeMap::new(), ..rule.clone() }
-}
-
-fn with_ports(piece: &Piece, ports: Vec<Port>) -> Option<Piece> {
-    (!ports.is_empty()).then(|| Piece { ports, ..piece.clone() })
-}
-
-fn hole_breadth(hole: &Hole) -> (usize, usize, usize, String) {
-    let host = match hole.host.as_ref().map(HostPattern::form) {
-        None => 3,
-        Some(HostForm::AnyLabels { .. }) => 2,
-        Some(HostForm::OneLabel { .. }) => 1,
-        Some(HostForm::Exact(_)) => 0,
-    };
-    let path = hole.rule.path.as_str();
-    (host, usize::from(hole.rule.method == MethodPattern::Any), path_breadth(path), path.to_owned())
 }
 
 /// The part of `whole` that a denied request is, as far as its record tells; `None` where it is no part.
