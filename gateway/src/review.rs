@@ -27,7 +27,7 @@ pub(crate) const HINTS: [(&str, &str); 6] = [
     ("wrong_binary_scope", "name the one executable that needs it"),
     ("wrong_endpoint", "check host and port"),
     ("needs_time_limit", "add expires_at to the endpoint"),
-    ("outside_org_ceiling", "this cannot be granted; propose a narrower rule, or do without"),
+    ("outside_org_ceiling", "this cannot be granted; post the repair where the refusal has one, or do without"),
 ];
 
 impl Service {

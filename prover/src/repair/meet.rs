@@ -185,7 +185,7 @@ pub(super) fn paths(a: &str, b: &str) -> Vec<String> {
         }
     };
     let mut found = widest(found, |wide, narrow| path_covers(wide, narrow));
-    found.retain(|text| PathPattern::parse(text).is_ok() || text.chars().any(|c| !c.is_ascii()));
+    found.retain(|text| PathPattern::parse(text).is_ok());
     found.truncate(MOST);
     found
 }

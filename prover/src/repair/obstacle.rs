@@ -18,6 +18,15 @@ pub(super) enum Obstacle<'c> {
     Unknown,
 }
 
+/// One alternative of one permit, and what is near it.
+struct Part<'m, 'c> {
+    env: &'m Env,
+    cube: &'m Cube,
+    denied: Vec<&'m Cube>,
+    near: Vec<&'c Cube>,
+    forbids: Vec<&'c Cube>,
+}
+
 /// The first obstacle, and whether a request that can be sent shows it. Environments in which few permits are near come
 /// first: what fails there need not be tried elsewhere.
 pub(super) fn in_the_way<'c>(
@@ -25,16 +34,22 @@ pub(super) fn in_the_way<'c>(
     ceiling: &'c Side,
     mut budget: Budget,
 ) -> Result<Option<(Obstacle<'c>, bool)>, ()> {
-    let mut parts: Vec<(&Env, &Cube, Vec<&Cube>, Vec<&'c Cube>, Vec<&'c Cube>)> = Vec::new();
+    let mut parts: Vec<Part<'_, 'c>> = Vec::new();
     for (at, env) in mine.envs.iter().enumerate() {
         let (Some(permits), Some(denies)) = (mine.permits.get(at), mine.forbids.get(at)) else { continue };
         let (Some(bounds), Some(forbids)) = (ceiling.permits.get(at), ceiling.forbids.get(at)) else { continue };
         let cubes = permits.entries().iter().filter_map(|entry| entry.cube());
-        parts.extend(cubes.map(|cube| (env, cube, denies.near(cube), bounds.near(cube), forbids.near(cube))));
+        parts.extend(cubes.map(|cube| Part {
+            env,
+            cube,
+            denied: denies.near(cube),
+            near: bounds.near(cube),
+            forbids: forbids.near(cube),
+        }));
     }
-    parts.sort_by_key(|(_, _, _, near, _)| near.len());
+    parts.sort_by_key(|part| part.near.len());
     let (mut doubtful, mut alive) = (None, false);
-    for (env, cube, denied, near, forbids) in parts {
+    for Part { env, cube, denied, near, forbids } in parts {
         alive = alive || find_uncovered(cube, &denied, &mut budget).map_err(drop)?.is_some();
         for forbid in forbids {
             let Some(part) = cube.and(forbid) else { continue };

@@ -6,8 +6,10 @@
 //! fits at last is grown again, one dimension after another, as far as the ceiling goes: a step that fails once fails
 //! for every larger piece too, so one pass is enough.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
+use std::slice::from_ref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -93,8 +95,8 @@ impl<'a> Search<'a> {
         found.sort_by_key(|piece| piece.holes.len());
         let mut maximal: Vec<Piece> = Vec::new();
         for piece in found {
-            if !maximal.iter().any(|other| self.is_part(&[piece.clone()], &[other.clone()])) {
-                maximal.retain(|other| !self.is_part(&[other.clone()], &[piece.clone()]));
+            if !maximal.iter().any(|other| self.is_part(from_ref(&piece), from_ref(other))) {
+                maximal.retain(|other| !self.is_part(from_ref(other), from_ref(&piece)));
                 maximal.push(piece);
             }
         }
@@ -140,7 +142,7 @@ impl<'a> Search<'a> {
             return;
         }
         walk.seen.push(piece.clone());
-        match self.obstacle(std::slice::from_ref(&piece)) {
+        match self.obstacle(from_ref(&piece)) {
             Obstacle::Nothing => {
                 let grown = self.grow(piece, walk.whole, &walk.pool);
                 walk.found.push(grown);
@@ -192,7 +194,7 @@ impl<'a> Search<'a> {
         out.retain(|part| part != piece);
         let near = |part: &Piece| self.evidence.iter().map(|denied| part.nearness(denied)).max();
         let mut ranked: Vec<(_, Piece)> = out.into_iter().map(|part| ((near(&part), part.breadth()), part)).collect();
-        ranked.sort_by(|a, b| b.0.cmp(&a.0));
+        ranked.sort_by_key(|(rank, _)| Reverse(*rank));
         let mut out: Vec<Piece> = ranked.into_iter().map(|(_, part)| part).collect();
         out.dedup();
         out.truncate(if depth == 0 { PERMITS } else { 8 });
@@ -235,7 +237,10 @@ impl<'a> Search<'a> {
         }
         if let Some(rule) = &piece.rule {
             let holes = forbidden(piece, rule, action, &hints);
-            let same = |next: &Obstacle<'_>| matches!(next, Obstacle::Forbid(_, again) if std::ptr::eq(*again, forbid));
+            let same = |next: &Obstacle<'_>| match next {
+                Obstacle::Forbid(about, again) => about == action && std::ptr::eq(*again, forbid),
+                _ => false,
+            };
             out.extend(self.close(piece, vec![holes], |next| !same(next)));
         }
         // A forbid of everything but something: that is where to go.
@@ -258,12 +263,13 @@ impl<'a> Search<'a> {
         if let [only] = groups.as_mut_slice() {
             only.sort_by_key(hole_breadth);
             let ones = only.iter().map(|hole| with(&[vec![hole.clone()]])).filter(|one| one != piece);
-            if let Some(one) = ones.collect::<Vec<_>>().into_iter().find(|one| done(self.obstacle(&[one.clone()]))) {
+            let mut ones = ones.collect::<Vec<_>>().into_iter();
+            if let Some(one) = ones.find(|one| done(self.obstacle(from_ref(one)))) {
                 return Some(one);
             }
         }
         let all = with(&groups);
-        if all == *piece || !done(self.obstacle(std::slice::from_ref(&all))) {
+        if all == *piece || !done(self.obstacle(from_ref(&all))) {
             return None;
         }
         for at in 0..groups.len() {

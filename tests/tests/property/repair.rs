@@ -104,6 +104,7 @@ fn is_maximal(repaired: &Repaired, policy: &Policy, ceiling: &Ceiling, counts: &
         if Policy::parse(&candidate.to_yaml(), "wider", Role::Policy).is_err()
             || !is_within(&entry, &whole)
             || is_within(&entry, &now)
+            || !is_within(&alone(key, &repaired.rule), &bound(&entry))
         {
             continue;
         }
