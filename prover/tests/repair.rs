@@ -387,6 +387,10 @@ fn what_fits_stays_as_it_is() {
     );
     let expect = own.replace("path: /** ", "path: /docs/** ");
     check(&own, &bound, &[], &expect);
+    // What it denies itself is no repair, though it would fit.
+    let itself = "host: api.example.com, port: 443, protocol: rest, rules: [{ allow: { method: GET, path: /x } }, \
+                  { allow: { method: DELETE, path: /y } }], deny_rules: [{ method: GET, path: /x }]";
+    check(&at(itself), &bound, &[], "nothing_in_common");
     // Two endpoints of which one does not fit at all.
     let one = "host: api.example.com, port: 443, protocol: rest, rules: [{ allow: { method: GET, path: /a } }]";
     check(

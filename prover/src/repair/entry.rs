@@ -12,7 +12,7 @@ use super::hints::Hints;
 use super::piece::{Hole, Piece, anywhere, denies, is_for, put_together, take_apart};
 use super::search::{Limits, Search};
 use super::{Grounds, LONGEST, NoRepair, meet};
-use crate::ceiling::{Ceiling, Side};
+use crate::ceiling::{Ceiling, Index, Side};
 use crate::lower::{Cube, Var};
 use crate::prove::{Options, prove};
 use crate::solve::{Budget, find_uncovered};
@@ -124,16 +124,30 @@ struct Task<'a> {
 impl Task<'_> {
     fn with_names(mut self) -> Self {
         let (mut named, mut methods) = (Vec::new(), Vec::new());
-        for cube in self.near() {
-            if cube.iter().any(|(var, _)| matches!(var, Var::Process | Var::Ancestor(_) | Var::Method)) {
-                let hints = Hints::of(cube);
-                named.extend(hints.binaries.into_iter().filter(|binary| self.is_for(binary)));
-                methods.extend(hints.methods);
-            }
+        let about_binaries = |cube: &&Cube| cube.iter().any(|(var, _)| matches!(var, Var::Process | Var::Ancestor(_)));
+        let (permits, forbids) = (self.near(|side| &side.permits), self.near(|side| &side.forbids));
+        for cube in permits.iter().filter(|cube| about_binaries(cube) || cube.get(&Var::Method).is_some()) {
+            let hints = Hints::of(cube);
+            named.extend(hints.binaries.iter().flat_map(|binary| self.in_common(binary)));
+            methods.extend(hints.methods);
+        }
+        // Some of the entry's own, where it is a list.
+        if self.entry.binaries.len() > 1 && permits.iter().chain(&forbids).any(about_binaries) {
+            named.extend(self.entry.binaries.iter().cloned());
         }
         self.named = meet::widest(named, |_, _| false);
         self.methods = meet::widest(methods, |_, _| false);
         self
+    }
+
+    /// What of `binary` the entry is for.
+    fn in_common(&self, binary: &BinaryPattern) -> Vec<BinaryPattern> {
+        if self.is_for(binary) {
+            return vec![binary.clone()];
+        }
+        let shared = self.entry.binaries.iter().flat_map(|own| meet::paths(own.as_str(), binary.as_str()));
+        let shared = shared.filter_map(|text| BinaryPattern::parse(&text).ok());
+        shared.filter(|binary| self.is_for(binary)).collect()
     }
 
     /// Lists of executables to try: the entry's own, then those that the ceiling names.
@@ -146,14 +160,7 @@ impl Task<'_> {
         let asked =
             |binary: &BinaryPattern| self.evidence.iter().any(|denied| is_for(std::slice::from_ref(binary), denied));
         named.sort_by_key(|binary| !asked(binary));
-        // Some of the entry's own, where it is a list.
-        let own = self.entry.binaries.iter().filter(|_| self.entry.binaries.len() > 1);
-        for binary in named.iter().chain(own) {
-            let alone = vec![binary.clone()];
-            if !out.contains(&alone) {
-                out.push(alone);
-            }
-        }
+        out.extend(named.into_iter().map(|binary| vec![binary]).filter(|alone| *alone != self.entry.binaries));
         out.truncate(1 + BINARIES);
         out
     }
@@ -169,12 +176,12 @@ impl Task<'_> {
             })
     }
 
-    /// The ceiling's permits that have to do with the entry.
-    fn near(&self) -> Vec<&Cube> {
+    /// The ceiling's permits, or its forbids, that have to do with the entry.
+    fn near(&self, of: impl Fn(&Side) -> &[Index]) -> Vec<&Cube> {
         let Some(side) = self.side(self.entry) else { return Vec::new() };
         let mut out: Vec<&Cube> = Vec::new();
         for (at, permits) in side.permits.iter().enumerate() {
-            let Some(bounds) = self.ceiling.side().permits.get(at) else { continue };
+            let Some(bounds) = of(self.ceiling.side()).get(at) else { continue };
             for cube in permits.entries().iter().filter_map(|entry| entry.cube()) {
                 out.extend(bounds.near(cube).into_iter().filter(|bound| cube.and(bound).is_some()));
             }
@@ -297,8 +304,8 @@ impl Task<'_> {
         meet::widest(out, Piece::covers)
     }
 
-    /// Whether `entry` may be offered: proven within in its place, proven a part of what was asked for, and taking
-    /// nothing away that is allowed beside it.
+    /// Whether `entry` may be offered: it allows something, is proven within in its place, proven a part of what was
+    /// asked for, and takes nothing away that is allowed beside it.
     fn is_sound(&self, entry: &Entry) -> bool {
         let within = |entries: BTreeMap<String, Entry>, bound: &Ceiling| {
             let policy = Policy { on_miss: self.policy.on_miss, entries };
@@ -315,7 +322,10 @@ impl Task<'_> {
         before.extend(self.denies.get(self.key).map(|entry| (self.key.to_owned(), entry.clone())));
         let replaced = Compiled::policy(&Policy { on_miss: self.policy.on_miss, entries: replaced });
         let after = replaced.ok().and_then(|policy| Ceiling::new(policy).ok());
-        within(beside, self.ceiling)
+        let nothing = Ceiling::parse("forbid(principal, action, resource);", "nothing.cedar");
+        let is_empty = nothing.is_ok_and(|nothing| within(beside.clone(), &nothing));
+        !is_empty
+            && within(beside, self.ceiling)
             && self.is_part(entry, self.entry)
             && (!before_allowed || after.is_some_and(|after| within(before, &after)))
     }
