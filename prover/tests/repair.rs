@@ -6,7 +6,7 @@ use narrowgate_core::decide::{Layer, Reason};
 use narrowgate_core::denial::DenialRecord;
 use narrowgate_core::policy::{Policy, Role};
 use narrowgate_core::proposal::Proposal;
-use narrowgate_prover::{Ceiling, Grounds, Options, Repair, Verdict, prove, repair};
+use narrowgate_prover::{Ceiling, Grounds, NoRepair, Options, Repair, Verdict, prove, repair};
 
 /// A document with this entry.
 fn document(entry: &str) -> String {
@@ -49,9 +49,7 @@ fn repaired(text: &str, bound: &str, evidence: &[DenialRecord]) -> Repair {
     let outcome = prove(&Compiled::policy(&policy).unwrap(), &ceiling, &Options::default());
     let Verdict::Exceeds(found) = outcome.verdict else { panic!("{:?}\n{text}\n{bound}", outcome.verdict) };
     let grounds = Grounds { base: None, evidence };
-    let started = std::time::Instant::now();
     let repair = repair(&policy, found.rule.as_ref().unwrap(), &ceiling, &grounds, &Options::default());
-    eprintln!("{:?}", started.elapsed());
     if let Repair::Rule(repair) = &repair {
         // What is offered is a rule that can be posted, and is proven again from its text.
         let again = Policy::parse(&repair.policy.to_yaml(), "again", Role::Policy).unwrap();
@@ -479,20 +477,30 @@ fn a_repair_never_takes_away_what_is_allowed_beside_it() {
 
 #[test]
 fn the_search_is_bounded_and_its_answer_stable() {
-    let many: Vec<String> = (0..1000).map(|n| format!("method: GET, path: \"/r{n}/*/x/**\"")).collect();
-    let bound = rules(&many.iter().map(String::as_str).collect::<Vec<_>>());
     let asked = at("host: '**.example.com', ports: [80, 443], protocol: rest, access: full");
-    let evidence = [denied("/usr/bin/curl GET api.example.com 443 /r77/a/x/y")];
-    let first = format!(
-        "{:?}",
-        match repaired(&asked, &bound, &evidence) {
-            Repair::Rule(repair) => repair.rule.to_json(),
-            Repair::None(why) => panic!("{why}"),
-        }
-    );
-    assert!(first.contains("/r77/*/x/**"), "{first}");
-    let started = std::time::Instant::now();
-    let Repair::Rule(again) = repaired(&asked, &bound, &evidence) else { panic!() };
-    assert_eq!(format!("{:?}", again.rule.to_json()), first);
-    assert!(started.elapsed() < std::time::Duration::from_secs(5), "{:?}", started.elapsed());
+    let evidence = [denied("/usr/bin/curl GET api.example.com 443 /r7/a/x/y")];
+    for permits in [50, 1000] {
+        let many: Vec<String> = (0..permits).map(|n| format!("method: GET, path: \"/r{n}/*/x/**\"")).collect();
+        let bound = rules(&many.iter().map(String::as_str).collect::<Vec<_>>());
+        let answer = || {
+            let started = std::time::Instant::now();
+            let Repair::Rule(repair) = repaired(&asked, &bound, &evidence) else { panic!() };
+            // The search itself takes a second at most; proofs and a busy machine come on top of it.
+            assert!(started.elapsed() < std::time::Duration::from_secs(20), "{:?}", started.elapsed());
+            (repair.complete, repair.rule.to_json().to_string())
+        };
+        let (first, second) = (answer(), answer());
+        assert!(first.1.contains("\"/r7/*/x/**\""), "{first:?}");
+        assert!(first == second || !(first.0 && second.0), "{first:?}\n{second:?}");
+    }
+    // Nobody waits: no answer, and soon.
+    let (policy, ceiling) = (policy(&asked), Ceiling::parse(&rules(&["method: GET, path: /a"]), "ceiling").unwrap());
+    let Verdict::Exceeds(found) = prove(&Compiled::policy(&policy).unwrap(), &ceiling, &Options::default()).verdict
+    else {
+        panic!()
+    };
+    let cancel = Some(std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true)));
+    let cancelled = Options { cancel, ..Options::default() };
+    let answer = repair(&policy, &found.rule.unwrap(), &ceiling, &Grounds::default(), &cancelled);
+    assert!(matches!(answer, Repair::None(NoRepair::NotFoundInTime)), "{answer:?}");
 }

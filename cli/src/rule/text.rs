@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use narrowgate_core::wire::{ProposalStatus, ProposalView};
+use narrowgate_prover::NoRepair;
 use owo_colors::OwoColorize as _;
 use serde_json::{Value, json};
 
@@ -179,7 +180,11 @@ fn verdict(view: &ProposalView, out: &mut String, field: impl Fn(&mut String, &s
 pub(crate) fn repair(report: &Value) -> Vec<String> {
     let Some(repair) = report.get("repair").filter(|repair| !repair.is_null()) else {
         let why = report.get("repair_reason").and_then(Value::as_str);
-        return why.map(|why| format!("none: {}", plain(why))).into_iter().collect();
+        let sentence = |code: &str| match NoRepair::ALL.into_iter().find(|why| why.code() == code) {
+            Some(why) => format!("none: {why}"),
+            None => format!("none: {}", plain(code)),
+        };
+        return why.map(sentence).into_iter().collect();
     };
     let operations: Vec<&Value> = items(repair, "operations").collect();
     if !operations.is_empty() {
@@ -329,7 +334,7 @@ mod tests {
     #[test]
     fn without_a_repair_the_reason_is_shown() {
         let none = json!({ "repair": null, "repair_reason": "nothing_in_common" });
-        assert_eq!(repair(&none), ["none: nothing_in_common"]);
+        assert_eq!(repair(&none), ["none: the ceiling permits nothing of what the rule allows"]);
         assert!(repair(&json!({ "repair": null, "repair_reason": null })).is_empty());
         let rule =
             json!({ "endpoints": [{ "host": "a.example", "port": 443, "protocol": "rest", "access": "read-only" }] });

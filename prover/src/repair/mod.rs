@@ -100,6 +100,16 @@ pub enum NoRepair {
 }
 
 impl NoRepair {
+    /// All of them.
+    pub const ALL: [NoRepair; 6] = [
+        NoRepair::NothingInCommon,
+        NoRepair::DeniedByCeiling,
+        NoRepair::NotExpressible,
+        NoRepair::AlreadyAllowed,
+        NoRepair::NotFoundInTime,
+        NoRepair::Undecided,
+    ];
+
     /// As in a report's `repair_reason`.
     pub fn code(self) -> &'static str {
         match self {
