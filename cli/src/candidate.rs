@@ -64,6 +64,13 @@ impl Candidate {
         Ok(())
     }
 
+    /// The proposal's operations, and the policy that they change.
+    pub(crate) fn proposed(&self) -> Option<(&Policy, Vec<Operation>)> {
+        let steps = &self.proposed.as_ref()?.steps;
+        let (_, base, _) = steps.first()?;
+        Some((base, steps.iter().map(|(operation, ..)| operation.clone()).collect()))
+    }
+
     /// The policy file's first line.
     pub(crate) fn start(&self) -> Place<'_> {
         self.own.start()

@@ -7,13 +7,16 @@ use clap::{Args, ValueEnum};
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::policy::Policy;
 use narrowgate_core::wire::Bundle;
-use narrowgate_prover::{Approval, Ceiling, Options, Outcome, Proven, Report, SigningKey, Verdict, prove};
+use narrowgate_prover::{
+    Approval, Ceiling, Grounds, Options, Outcome, Proven, Repair, Report, SigningKey, Verdict, prove, repair,
+};
 use owo_colors::OwoColorize as _;
 
 use crate::candidate::Candidate;
 use crate::exit::{Ended, Exit, Failure};
 use crate::files::{self, Readers};
 use crate::output::{self, FileFormat};
+use crate::rule;
 use crate::source::Source;
 use crate::verdict::Explained;
 
@@ -74,7 +77,7 @@ impl Prove {
             .map_err(|error| Failure::invalid(format!("{}: {error}", self.policy.display())))?;
         let options = Options { timeout: self.timeout, ..Options::default() };
         let outcome = prove(&compiled, &ceiling, &options);
-        let report = Report::new(&outcome, &compiled);
+        let report = repaired(Report::new(&outcome, &compiled), &outcome, &candidate, &ceiling, &options);
         if let (Verdict::Within(proven), Some(out), Some(key)) = (&outcome.verdict, &self.certificate, &self.key) {
             certify(proven, &candidate.policy, out, key)?;
         }
@@ -96,6 +99,20 @@ impl Prove {
         }
         Ok(exit)
     }
+}
+
+/// The report, with what of the rule would fit where it exceeds.
+fn repaired(report: Report, outcome: &Outcome, candidate: &Candidate, ceiling: &Ceiling, options: &Options) -> Report {
+    let Verdict::Exceeds(found) = &outcome.verdict else { return report };
+    let Some(at) = &found.rule else { return report };
+    let proposed = candidate.proposed();
+    let base = proposed.as_ref().map(|(base, _)| *base);
+    let repair = repair(&candidate.policy, at, ceiling, &Grounds { base, evidence: &[] }, options);
+    let operations = match (&repair, &proposed) {
+        (Repair::Rule(repaired), Some((base, operations))) => repaired.operations(operations, base),
+        _ => None,
+    };
+    report.with_repair(&repair, &operations.unwrap_or_default())
 }
 
 /// Writes the policy and its certificate as one bundle, which `narrowgate verify` checks. It is for no sandbox
@@ -168,6 +185,12 @@ fn text(outcome: &Outcome, report: &Report, ceiling: &Path) -> String {
             }
         }
         field("allowed by", place);
+    }
+    if report.counterexample.is_some() {
+        let shown = serde_json::to_value(report).map(|report| rule::text::repair(&report)).unwrap_or_default();
+        for (at, line) in shown.into_iter().enumerate() {
+            field(if at == 0 { "would fit" } else { "" }, line);
+        }
     }
     field("checked", format!("{} request environments", outcome.environments_checked));
     field("took", format!("{:.1} µs", outcome.engine_time.as_secs_f64() * 1e6));

@@ -39,7 +39,12 @@ fn prove_as_json_is_the_contracts() {
     );
     assert!(witness["curl"].as_str().unwrap().starts_with("curl -X PUT 'https://api.example/v1/docs"), "{witness}");
     assert_eq!(report["rule"], serde_json::json!({ "policy": "api", "endpoint": 0, "rule": 1 }));
-    assert_eq!(report["repair"], serde_json::Value::Null);
+    let (repair, fits) = (&report["repair"], dir.join("fits.yaml"));
+    assert_eq!((&repair["rule_name"], &repair["verdict"]), (&"api".into(), &"within".into()), "{report}");
+    // It is what it says: a rule that is inside.
+    let policy = serde_json::json!({ "version": 1, "network_policies": { "api": repair["rule"] } });
+    std::fs::write(&fits, policy.to_string()).unwrap();
+    assert_eq!(dir.run(&["prove", "--policy", "fits.yaml", "--ceiling", "narrow.cedar"]).code, 0, "{repair}");
     for digest in ["policy", "ceiling", "schema"] {
         assert!(report["digests"][digest].as_str().unwrap().starts_with("sha256:"), "{report}");
     }

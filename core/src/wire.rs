@@ -97,6 +97,9 @@ pub struct SubmitAnswer {
     pub accepted_chunk_ids: Vec<String>,
     /// `code: explanation` per refused operation.
     pub rejection_reasons: Vec<String>,
+    /// Per refused operation the largest part of it that fits, proven and ready to post; null where there is none.
+    #[serde(default)]
+    pub repairs: Vec<Value>,
 }
 
 /// The prover's advice without submitting. One verdict for all operations together, the first that is not within.
@@ -111,6 +114,9 @@ pub struct CheckAnswer {
     /// A request that the policy would allow and the ceiling does not, as a curl command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counterexample: Option<String>,
+    /// With `exceeds`: the operations as they would fit, proven and ready to post; empty where there is no such.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repair: Vec<Value>,
     /// Why, where the verdict is not `within`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -174,6 +180,9 @@ pub struct ProposalView {
     pub report: Option<Value>,
     /// `within`, `exceeds`, …: the prover's verdict, in one word.
     pub validation_result: String,
+    /// With `exceeds`: the operation as it would fit, proven and ready to post.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<Value>,
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejection_reason: Option<String>,

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use narrowgate_core::compile::Compiled;
+use narrowgate_core::compile::{Compiled, Origin};
+use narrowgate_core::denial::DenialRecord;
 use narrowgate_core::digest::Digest;
 use narrowgate_core::policy::{Policy, Role};
 use narrowgate_core::proposal::{MergeError, Operation};
-use narrowgate_prover::{Ceiling, Options, Proven, Reason, Report, Verdict, prove};
+use narrowgate_prover::{Ceiling, Grounds, NoRepair, Options, Proven, Reason, Repair, Report, Verdict, prove, repair};
 use serde_json::Value;
 
 /// The ceiling, ready to judge against.
@@ -42,6 +43,8 @@ pub(crate) struct Refused {
     pub(crate) message: String,
     /// A request that the candidate allows and the ceiling does not, as a curl command.
     pub(crate) counterexample: Option<String>,
+    /// The operations as they would fit, as JSON: nothing of the ceiling but what the proposal has of it.
+    pub(crate) repair: Vec<Value>,
     /// For the operator: may name what is in the ceiling.
     pub(crate) detail: Option<String>,
     pub(crate) report: Option<Value>,
@@ -104,7 +107,14 @@ impl Refused {
     }
 
     fn new(code: Code, message: impl Into<String>) -> Box<Refused> {
-        Box::new(Refused { code, message: message.into(), counterexample: None, detail: None, report: None })
+        Box::new(Refused {
+            code,
+            message: message.into(),
+            counterexample: None,
+            repair: Vec::new(),
+            detail: None,
+            report: None,
+        })
     }
 }
 
@@ -125,9 +135,15 @@ impl Judge {
         Judge { ceiling: Arc::clone(&self.ceiling), options }
     }
 
-    /// The operations, one after another, on the active policy.
-    pub(crate) fn operations(&self, active_yaml: &str, operations: &[Operation]) -> Judgement {
-        match self.compose(active_yaml, operations) {
+    /// The operations, one after another, on the active policy. `evidence` are the denials that they answer: a repair
+    /// keeps near them.
+    pub(crate) fn operations(
+        &self,
+        active_yaml: &str,
+        operations: &[Operation],
+        evidence: &[DenialRecord],
+    ) -> Judgement {
+        match self.compose(active_yaml, operations, evidence) {
             Ok(judgement) => judgement,
             Err(refused) => Judgement::Refused(refused),
         }
@@ -136,13 +152,19 @@ impl Judge {
     /// A whole policy: a baseline, or one that is in force already.
     pub(crate) fn policy(&self, policy_yaml: &str) -> Judgement {
         match read(policy_yaml, "the policy") {
-            Ok((_, compiled)) => self.contained(policy_yaml.to_owned(), &compiled),
+            Ok((_, compiled)) => self.contained(policy_yaml.to_owned(), &compiled, |report, _| (report, Vec::new())),
             Err(refused) => Judgement::Refused(refused),
         }
     }
 
-    fn compose(&self, active_yaml: &str, operations: &[Operation]) -> Result<Judgement, Box<Refused>> {
-        let (mut policy, active) = read(active_yaml, "the active policy")?;
+    fn compose(
+        &self,
+        active_yaml: &str,
+        operations: &[Operation],
+        evidence: &[DenialRecord],
+    ) -> Result<Judgement, Box<Refused>> {
+        let (base, active) = read(active_yaml, "the active policy")?;
+        let mut policy = base.clone();
         for operation in operations {
             policy = operation.apply(&policy).map_err(|e| match e {
                 MergeError::NoChange(_) => redundant(),
@@ -150,11 +172,28 @@ impl Judge {
             })?;
         }
         let policy_yaml = policy.to_yaml();
-        let (_, candidate) = read(&policy_yaml, "the policy with this proposal")?;
+        let (policy, candidate) = read(&policy_yaml, "the policy with this proposal")?;
         if candidate.digest() == active.digest() {
             return Err(redundant());
         }
-        let judgement = self.contained(policy_yaml, &candidate);
+        let judgement = self.contained(policy_yaml, &candidate, |report, at| {
+            let grounds = Grounds { base: Some(&base), evidence };
+            let repair = repair(&policy, at, &self.ceiling, &grounds, &self.options);
+            let fitting = match &repair {
+                Repair::Rule(repaired) => repaired.operations(operations, &base),
+                Repair::None(_) => None,
+            };
+            match (&repair, fitting) {
+                // A repair that cannot be posted is none.
+                (Repair::Rule(_), None) => {
+                    (report.with_repair(&Repair::None(NoRepair::NotExpressible), &[]), Vec::new())
+                }
+                (_, fitting) => {
+                    let fitting = fitting.unwrap_or_default();
+                    (report.with_repair(&repair, &fitting), fitting.iter().map(Operation::to_json).collect())
+                }
+            }
+        });
         // Only what fits is compared: a refusal is the better answer for what does not.
         if matches!(judgement, Judgement::Fits(_)) && self.is_equivalent(candidate, active) {
             return Err(redundant());
@@ -162,9 +201,23 @@ impl Judge {
         Ok(judgement)
     }
 
-    fn contained(&self, policy_yaml: String, candidate: &Compiled) -> Judgement {
+    /// `repaired` adds to a report what would fit instead.
+    fn contained(
+        &self,
+        policy_yaml: String,
+        candidate: &Compiled,
+        repaired: impl Fn(Report, &Origin) -> (Report, Vec<Value>),
+    ) -> Judgement {
         let outcome = prove(candidate, &self.ceiling, &self.options);
-        let report = serde_json::to_value(Report::new(&outcome, candidate)).ok();
+        let report = Report::new(&outcome, candidate);
+        let (report, repair) = match &outcome.verdict {
+            Verdict::Exceeds(found) => match &found.rule {
+                Some(at) => repaired(report, at),
+                None => (report, Vec::new()),
+            },
+            _ => (report, Vec::new()),
+        };
+        let report = serde_json::to_value(report).ok();
         let refused = match outcome.verdict {
             Verdict::Within(proven) => return Judgement::Fits(Box::new(Fit { policy_yaml, proven, report })),
             Verdict::Exceeds(counterexample) => {
@@ -175,9 +228,10 @@ impl Judge {
                 };
                 let message = format!(
                     "the policy would let {binary} do `{curl}`, which is outside the organisation's ceiling; \
-                     propose a narrower rule"
+                     {}",
+                    if repair.is_empty() { "propose a narrower rule" } else { "the repair that comes with this fits" }
                 );
-                Refused { counterexample: Some(curl), ..*Refused::new(Code::OutsideOrgCeiling, message) }
+                Refused { counterexample: Some(curl), repair, ..*Refused::new(Code::OutsideOrgCeiling, message) }
             }
             Verdict::Unsupported(reason) => undecided(Code::Unsupported, &reason),
             Verdict::Inconclusive(reason) => undecided(Code::Inconclusive, &reason),

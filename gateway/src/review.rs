@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use narrowgate_core::denial::DenialRecord;
 use narrowgate_core::proposal::{Operation, Proposal};
 use narrowgate_core::wire::{Approve, ProposalView, Reject};
 use tokio::time::Instant;
@@ -26,7 +27,7 @@ pub(crate) const HINTS: [(&str, &str); 6] = [
     ("wrong_binary_scope", "name the one executable that needs it"),
     ("wrong_endpoint", "check host and port"),
     ("needs_time_limit", "add expires_at to the endpoint"),
-    ("outside_org_ceiling", "this cannot be granted; propose a narrower rule, or do without"),
+    ("outside_org_ceiling", "this cannot be granted; post the repair where the refusal has one, or do without"),
 ];
 
 impl Service {
@@ -173,7 +174,8 @@ impl Service {
         behalf: Behalf<'_>,
     ) -> Result<Judgement, Failure> {
         let (operation, active_yaml) = (stored_operation(row)?, active_yaml.to_owned());
-        self.judged(behalf, move |judge| judge.operations(&active_yaml, &[operation])).await
+        let evidence: Vec<DenialRecord> = view::read(row, "evidence", &row.evidence)?;
+        self.judged(behalf, move |judge| judge.operations(&active_yaml, &[operation], &evidence)).await
     }
 
     /// 409 with the proposal as it stands now.

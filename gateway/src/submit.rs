@@ -6,6 +6,7 @@ use narrowgate_core::denial::DenialRecord;
 use narrowgate_core::policy::{Policy, Role};
 use narrowgate_core::proposal::{MAX_BYTES, Operation, Proposal};
 use narrowgate_core::wire::{CheckAnswer, SubmitAnswer, SubmitProposal};
+use serde_json::Value;
 
 use crate::clock;
 use crate::config::Mode;
@@ -63,10 +64,12 @@ impl Service {
     /// Changes nothing, so that a caller who goes away leaves nothing to be judged on its behalf.
     pub(crate) async fn judge_submission(&self, sandbox: &str, submission: Submission) -> Result<Judged, Failure> {
         let active = self.sandbox(sandbox).await?.active;
-        let mut answer = SubmitAnswer { accepted_chunk_ids: Vec::new(), rejection_reasons: Vec::new() };
+        let mut answer =
+            SubmitAnswer { accepted_chunk_ids: Vec::new(), rejection_reasons: Vec::new(), repairs: Vec::new() };
         if self.mode == Mode::Locked {
             answer.rejection_reasons =
                 vec!["locked: the policy cannot be changed at this time".to_owned(); submission.operations.len()];
+            answer.repairs = vec![Value::Null; submission.operations.len()];
             return Ok(Judged { answer, rows: Vec::new() });
         }
         let mut room = MAX_PENDING.saturating_sub(self.store.pending(sandbox).await?);
@@ -76,16 +79,21 @@ impl Service {
                 answer
                     .rejection_reasons
                     .push(format!("too_many_pending: {MAX_PENDING} proposals wait for a decision already"));
+                answer.repairs.push(Value::Null);
                 continue;
             }
             let id = new_id("p")?;
-            let (wire, judged, kept) = self.judge_operation(&id, sandbox, &active, operation).await?;
+            let (wire, judged, kept, repair) =
+                self.judge_operation(&id, sandbox, &active, operation, &submission.body.evidence).await?;
             match &judged.rejection_reason {
                 None => {
                     room -= 1;
                     answer.accepted_chunk_ids.push(id.clone());
                 }
-                Some(reason) => answer.rejection_reasons.push(reason.clone()),
+                Some(reason) => {
+                    answer.rejection_reasons.push(reason.clone());
+                    answer.repairs.push(repair);
+                }
             }
             if kept {
                 rows.push(row(id, &submission.body, wire, subject(operation, &active)?, judged)?);
@@ -106,34 +114,43 @@ impl Service {
     /// The same judgement of all operations together, without storing anything.
     pub(crate) async fn check(&self, sandbox: &str, submission: Submission) -> Result<CheckAnswer, Failure> {
         let active = self.sandbox(sandbox).await?.active;
-        let operations = submission.operations;
+        let Submission { operations, body } = submission;
         let judgement = self
-            .judged(Behalf::Sandbox(sandbox), move |judge| judge.operations(&active.policy_yaml, &operations))
+            .judged(Behalf::Sandbox(sandbox), move |judge| {
+                judge.operations(&active.policy_yaml, &operations, &body.evidence)
+            })
             .await?;
-        let (verdict, counterexample, reason) = match judgement {
-            Judgement::Fits(_) => ("within", None, None),
+        let (verdict, counterexample, repair, reason) = match judgement {
+            Judgement::Fits(_) => ("within", None, Vec::new(), None),
             Judgement::Refused(refused) => {
-                (refused.code.verdict(), refused.counterexample.clone(), Some(refused.reason()))
+                let reason = Some(refused.reason());
+                (refused.code.verdict(), refused.counterexample.clone(), refused.repair, reason)
             }
         };
-        Ok(CheckAnswer { verdict: verdict.to_owned(), findings: Vec::new(), tightest: None, counterexample, reason })
+        let (verdict, findings) = (verdict.to_owned(), Vec::new());
+        Ok(CheckAnswer { verdict, findings, tightest: None, counterexample, repair, reason })
     }
 
-    /// One operation's wire form and judgement, and whether it is worth a row.
+    /// One operation's wire form and judgement, whether it is worth a row, and what of it would fit.
     async fn judge_operation(
         &self,
         id: &str,
         sandbox: &str,
         active: &VersionRow,
         operation: &Operation,
-    ) -> Result<(String, Refreshed, bool), Failure> {
+        evidence: &[DenialRecord],
+    ) -> Result<(String, Refreshed, bool, Value), Failure> {
         let wire = serde_json::to_string(operation)
             .map_err(|e| Failure::Internal(format!("an operation does not serialise: {e}")))?;
-        let (yaml, operations) = (active.policy_yaml.clone(), [operation.clone()]);
+        let (yaml, operations, evidence) = (active.policy_yaml.clone(), [operation.clone()], evidence.to_vec());
         let judgement =
-            self.judged(Behalf::Sandbox(sandbox), move |judge| judge.operations(&yaml, &operations)).await?;
+            self.judged(Behalf::Sandbox(sandbox), move |judge| judge.operations(&yaml, &operations, &evidence)).await?;
         let (judged, kept) = self.recorded(id, sandbox, &wire, active, &judgement);
-        Ok((wire, judged, kept))
+        let repair = match &judgement {
+            Judgement::Refused(refused) => refused.repair.first().cloned().unwrap_or_default(),
+            Judgement::Fits(_) => Value::Null,
+        };
+        Ok((wire, judged, kept, repair))
     }
 
     /// What a judgement leaves in a row.

@@ -12,10 +12,11 @@ use crate::store::{ProposalRow, SandboxRow, VersionRow};
 use crate::token::Role;
 
 /// A proposal. The prover's report names the ceiling's digest and the review token is for reviewers: a sandbox sees
-/// neither, nor who decided.
+/// neither, nor who decided. Of the report it sees the repair, which is a part of what it proposed.
 pub(crate) fn proposal(row: &ProposalRow, role: Role, timed_out: bool) -> Result<ProposalView, Failure> {
     let reviewer = role != Role::Sandbox;
-    let report = row.report.as_deref().filter(|_| reviewer).map(|text| read(row, "report", text)).transpose()?;
+    let report: Option<Value> = row.report.as_deref().map(|text| read(row, "report", text)).transpose()?;
+    let repair = report.as_ref().and_then(|report| report.pointer("/repair/operations/0")).cloned();
     let mut hints: Vec<String> = read(row, "hints", &row.hints)?;
     if row.verdict == "exceeds" && hints.is_empty() {
         hints.push("outside_org_ceiling".to_owned());
@@ -32,8 +33,9 @@ pub(crate) fn proposal(row: &ProposalRow, role: Role, timed_out: bool) -> Result
         evidence: read(row, "evidence", &row.evidence)?,
         removed: removed(row, &operation)?,
         operation,
-        report,
+        report: report.filter(|_| reviewer),
         validation_result: row.verdict.clone(),
+        repair,
         rejection_reason: row.rejection_reason.clone(),
         guidance: guidance(row, &hints),
         hints,
@@ -120,7 +122,8 @@ fn hash(row: &VersionRow) -> Result<narrowgate_core::digest::Digest, Failure> {
         .map_err(|_| Failure::Internal(format!("version {} has the policy hash {:?}", row.version(), row.policy_hash)))
 }
 
-fn read<T: DeserializeOwned>(row: &ProposalRow, what: &str, text: &str) -> Result<T, Failure> {
+/// A column that holds JSON.
+pub(crate) fn read<T: DeserializeOwned>(row: &ProposalRow, what: &str, text: &str) -> Result<T, Failure> {
     serde_json::from_str(text)
         .map_err(|e| Failure::Internal(format!("proposal {} has {what} that do not read back: {e}", row.id)))
 }

@@ -6,7 +6,7 @@ use narrowgate_core::compile::{CompileError, Compiled};
 use narrowgate_core::digest::Digest;
 use narrowgate_core::policy::{ParseErrors, Policy, Role};
 
-use crate::lower::{NotLowered, Unsupported, Vocabulary};
+use crate::lower::{NotLowered, Unsupported};
 use crate::side::Side;
 use crate::solve::Budget;
 
@@ -70,10 +70,8 @@ impl Ceiling {
         if compiled.policies().is_empty() {
             return Err(CeilingError::Empty(file.to_owned()));
         }
-        let unknown = |Unsupported(what)| CeilingError::Schema(what);
-        let vocabulary = Vocabulary::standard().map_err(unknown)?;
-        let side = Side::of(&compiled, vocabulary, &mut Budget::unlimited()).map_err(|reason| match reason {
-            NotLowered::Unsupported(what) => unknown(what),
+        let side = Side::of(&compiled, &mut Budget::unlimited()).map_err(|reason| match reason {
+            NotLowered::Unsupported(Unsupported(what)) => CeilingError::Schema(what),
             // A budget without limits does not run out.
             NotLowered::Exhausted(_) => CeilingError::Schema("too large".to_owned()),
         })?;

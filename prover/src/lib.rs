@@ -10,6 +10,7 @@
 //! - `solve` looks for a point of one cube outside a union of others, with `language` for what constrains strings;
 //! - [`prove`] asks that question for each permit of the policy in each request environment, and replays the answer;
 //! - [`analyse`] asks it more, for whoever writes ceilings;
+//! - [`repair`] finds the largest part of a rule that does fit, by the obstacles that the solver names;
 //! - [`SigningKey`] and [`Proven::certify`] carry a proof across a process edge, [`Report`] carries an outcome to
 //!   people and scripts.
 //!
@@ -25,6 +26,7 @@ mod find;
 mod language;
 mod lower;
 mod prove;
+mod repair;
 mod replay;
 mod report;
 mod side;
@@ -37,6 +39,7 @@ mod plugin_attributes;
 
 pub use ceiling::{Ceiling, CeilingError};
 pub use prove::{Options, Proven, prove};
-pub use report::{Report, ReportCounterexample, ReportDigests, ReportQuery, ReportRule};
+pub use repair::{Grounds, NoRepair, Repair, Repaired, repair};
+pub use report::{Report, ReportCounterexample, ReportDigests, ReportQuery, ReportRepair, ReportRule};
 pub use sign::{Approval, KeyError, SigningKey};
 pub use verdict::{Counterexample, Digests, Outcome, Reason, Verdict};

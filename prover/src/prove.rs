@@ -120,7 +120,7 @@ fn prove_over(
         plugins: BTreeMap::new(),
     };
     let mut budget = Budget::new(options.max_states, deadline).cancelled_by(options.cancel.as_ref());
-    let side = match vocabulary.map_err(Into::into).and_then(|v| Side::of(candidate, v, &mut budget)) {
+    let side = match vocabulary.map_err(Into::into).and_then(|v| Side::of_trees(candidate.trees(), v, &mut budget)) {
         Ok(side) => side,
         Err(reason) => {
             let verdict = match reason {

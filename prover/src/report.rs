@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::digest::Digest;
-use narrowgate_core::request::{Operation, Request};
+use narrowgate_core::proposal::Operation;
+use narrowgate_core::request::{Operation as Asked, Request};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::repair::Repair;
 use crate::verdict::{Counterexample, Outcome, Verdict, curl};
 
 /// The contract's JSON.
@@ -26,9 +28,10 @@ pub struct Report {
     pub counterexample: Option<ReportCounterexample>,
     /// The candidate's rule that allows it.
     pub rule: Option<ReportRule>,
-    /// The largest sub-rule inside the ceiling, where it was computed.
-    pub repair: Option<Value>,
-    /// Why there is none.
+    /// For `exceeds`: the largest part of the rule that is inside the ceiling.
+    pub repair: Option<ReportRepair>,
+    /// Why there is none: `nothing_in_common`, `denied_by_ceiling`, `not_expressible`, `already_allowed`,
+    /// `not_found_in_time`, `undecided`, or `not_computed`.
     pub repair_reason: Option<String>,
     /// How the policy is broader than it needs to be.
     pub findings: Vec<Value>,
@@ -97,6 +100,28 @@ pub struct ReportRule {
     pub rule: Option<usize>,
 }
 
+/// A rule that fits where the one that was found to exceed stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReportRepair {
+    /// The entry's key.
+    pub rule_name: String,
+    /// What to put there: an `addRule`'s `rule`.
+    pub rule: Value,
+    /// `within`: it is proven, alone and with the rest of the policy.
+    pub verdict: String,
+    /// Whether the search came to its end: where it did not, something larger may fit too.
+    pub complete: bool,
+    /// Other entries that exceeded too, as they fit, by key.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub also: BTreeMap<String, Value>,
+    /// The keys of entries that exceed and of which nothing was found to fit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remaining: Vec<String>,
+    /// For a proposal: its operations with the repair in them, ready to post.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operations: Vec<Value>,
+}
+
 /// What the verdict is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReportDigests {
@@ -142,11 +167,33 @@ impl Report {
     }
 }
 
+impl Report {
+    /// The same with what fits instead: `operations` are the proposal's with the repair in them, where there is one.
+    pub fn with_repair(self, repair: &Repair, operations: &[Operation]) -> Report {
+        match repair {
+            Repair::Rule(repaired) => {
+                let also = repaired.also.iter().map(|(key, entry)| (key.clone(), entry.to_json()));
+                let repair = ReportRepair {
+                    rule_name: repaired.rule_name.clone(),
+                    rule: repaired.rule.to_json(),
+                    verdict: "within".to_owned(),
+                    complete: repaired.complete,
+                    also: also.collect(),
+                    remaining: repaired.remaining.clone(),
+                    operations: operations.iter().map(Operation::to_json).collect(),
+                };
+                Report { repair: Some(repair), repair_reason: None, ..self }
+            }
+            Repair::None(why) => Report { repair: None, repair_reason: Some(why.code().to_owned()), ..self },
+        }
+    }
+}
+
 impl ReportCounterexample {
     pub(crate) fn of(request: &Request, query: &BTreeMap<String, Vec<String>>) -> ReportCounterexample {
         let (protocol, method, path) = match &request.operation {
-            Operation::Connect => ("l4", None, None),
-            Operation::Http { method, target } => {
+            Asked::Connect => ("l4", None, None),
+            Asked::Http { method, target } => {
                 ("rest", Some(method.as_str().to_owned()), Some(target.path.as_str().to_owned()))
             }
         };

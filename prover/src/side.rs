@@ -27,8 +27,8 @@ pub(crate) struct Side {
 
 impl Side {
     /// Lowers every policy. A policy outside the fragment is noted in the side; the error is the budget's.
-    pub(crate) fn of(compiled: &Compiled, vocabulary: &Vocabulary, budget: &mut Budget) -> Result<Side, NotLowered> {
-        Side::of_trees(compiled.trees(), vocabulary, budget)
+    pub(crate) fn of(compiled: &Compiled, budget: &mut Budget) -> Result<Side, NotLowered> {
+        Side::of_trees(compiled.trees(), Vocabulary::standard()?, budget)
     }
 
     /// The same for policies that are validated against a schema of their own.
@@ -168,6 +168,16 @@ impl Index {
         &self.all
     }
 
+    /// What the policies mean in an environment.
+    pub(crate) fn cubes(&self, env: usize) -> impl Iterator<Item = &Cube> {
+        self.all.iter().filter(move |entry| entry.envs.contains(env)).map(|entry| &entry.cube)
+    }
+
+    /// The cubes of an environment that can have a point in common with `target`, as far as the host tells, in order.
+    pub(crate) fn near_in(&self, env: usize, target: &Cube) -> Vec<&Cube> {
+        self.near(target).into_iter().filter(|entry| entry.envs.contains(env)).map(|entry| &entry.cube).collect()
+    }
+
     /// The entries that can have a point in common with `target`, as far as the host tells, in order.
     pub(crate) fn near(&self, target: &Cube) -> Vec<&Entry> {
         let mut numbers: Vec<u32> = self.anywhere.clone();
@@ -239,7 +249,6 @@ mod tests {
             text.push_str(&format!("permit(principal, action, resource) when {{ resource.host {op} \"{host}\" }};\n"));
         }
         let compiled = Compiled::cedar(&text, "t.cedar").unwrap();
-        let vocabulary = Vocabulary::standard().unwrap();
         let mut budget = Budget::new(1000, Instant::now() + Duration::from_secs(20));
         Side::of(&compiled, vocabulary, &mut budget).unwrap()
     }

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use narrowgate_core::wire::{ProposalStatus, ProposalView};
+use narrowgate_prover::NoRepair;
 use owo_colors::OwoColorize as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::output::plain;
 
@@ -163,8 +164,8 @@ fn verdict(view: &ProposalView, out: &mut String, field: impl Fn(&mut String, &s
     if let Some(curl) = report.pointer("/counterexample/curl").and_then(Value::as_str) {
         field(out, "counterexample", &plain(curl));
     }
-    if let Some(repair) = report.get("repair").filter(|repair| !repair.is_null()) {
-        field(out, "repair", &plain(&repair.to_string()));
+    for (at, line) in repair(report).iter().enumerate() {
+        field(out, if at == 0 { "repair" } else { "" }, line);
     }
     for finding in items(report, "findings") {
         let text = |key: &str| plain(finding.get(key).and_then(Value::as_str).unwrap_or_default());
@@ -173,6 +174,34 @@ fn verdict(view: &ProposalView, out: &mut String, field: impl Fn(&mut String, &s
     if let Some(time) = report.get("engine_time_us").and_then(Value::as_f64) {
         field(out, "prover time", &format!("{time:.1} µs"));
     }
+}
+
+/// What a report offers instead, as it would be posted, or why it offers nothing.
+pub(crate) fn repair(report: &Value) -> Vec<String> {
+    let Some(repair) = report.get("repair").filter(|repair| !repair.is_null()) else {
+        let why = report.get("repair_reason").and_then(Value::as_str);
+        let sentence = |code: &str| match NoRepair::ALL.into_iter().find(|why| why.code() == code) {
+            Some(why) => format!("none: {why}"),
+            None => format!("none: {}", plain(code)),
+        };
+        return why.map(sentence).into_iter().collect();
+    };
+    let operations: Vec<&Value> = items(repair, "operations").collect();
+    if !operations.is_empty() {
+        return operations.into_iter().flat_map(operation).collect();
+    }
+    let entry = |name: &Value, rule: &Value| {
+        let mut lines = operation(&json!({ "addRule": { "ruleName": name, "rule": rule } }));
+        // In place of what is there, not beside it.
+        lines.iter_mut().take(1).for_each(|line| *line = line.trim_start_matches("add ").to_owned());
+        lines
+    };
+    let mut lines = entry(repair.get("rule_name").unwrap_or(&Value::Null), repair.get("rule").unwrap_or(&Value::Null));
+    for (name, rule) in repair.get("also").and_then(Value::as_object).into_iter().flatten() {
+        lines.extend(entry(&name.as_str().into(), rule));
+    }
+    lines.extend(items(repair, "remaining").map(|name| format!("nothing of {} fits", scalar(name))));
+    lines
 }
 
 fn status(status: ProposalStatus) -> String {
@@ -233,8 +262,6 @@ fn some(text: &str, otherwise: &str) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
-    use serde_json::json;
-
     use super::*;
 
     fn view() -> ProposalView {
@@ -278,7 +305,11 @@ mod tests {
         view.validation_result = "exceeds".to_owned();
         view.rejection_reason = Some("outside_org_ceiling: curl -X PUT 'https://api.example/v1/x'".to_owned());
         view.report = Some(
-            json!({ "engine_time_us": 12.0, "counterexample": { "curl": "curl -X PUT 'https://api.example/v1/x'" } }),
+            json!({ "engine_time_us": 12.0, "counterexample": { "curl": "curl -X PUT 'https://api.example/v1/x'" },
+                "repair": { "rule_name": "docs", "rule": {}, "verdict": "within", "operations": [
+                    { "addRule": { "ruleName": "docs", "rule": { "name": "docs", "binaries": [{ "path": "/usr/bin/curl" }],
+                        "endpoints": [{ "host": "api.example", "port": 443, "protocol": "rest",
+                            "rules": [{ "allow": { "method": "PUT", "path": "/v1/foo/*" } }] }] } } }] } }),
         );
         view.decided_at = Some("2026-01-01T00:00:00Z".to_owned());
         insta::assert_snapshot!(shown(&view), @r"
@@ -292,10 +323,25 @@ mod tests {
                           api.example:443 [L7 rest, allow PUT /v1/foo/bar]
           verdict         exceeds the ceiling
           counterexample  curl -X PUT 'https://api.example/v1/x'
+          repair          add docs for /usr/bin/curl
+                          api.example:443 [L7 rest, allow PUT /v1/foo/*]
           prover time     12.0 µs
           rejected        outside_org_ceiling: curl -X PUT 'https://api.example/v1/x'
           decided         at 2026-01-01T00:00:00Z
         ");
+    }
+
+    #[test]
+    fn without_a_repair_the_reason_is_shown() {
+        let none = json!({ "repair": null, "repair_reason": "nothing_in_common" });
+        assert_eq!(repair(&none), ["none: the ceiling permits nothing of what the rule allows"]);
+        assert!(repair(&json!({ "repair": null, "repair_reason": null })).is_empty());
+        let rule =
+            json!({ "endpoints": [{ "host": "a.example", "port": 443, "protocol": "rest", "access": "read-only" }] });
+        let offline = json!({ "repair": { "rule_name": "a", "rule": rule, "verdict": "within", "also": { "b": rule }, "remaining": ["c"] } });
+        let endpoint = "a.example:443 [L7 rest, access=read-only]";
+        let expect = ["a for any binary", endpoint, "b for any binary", endpoint, "nothing of c fits"];
+        assert_eq!(repair(&offline), expect);
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub use probe::Sample;
 pub use report::{CheckReport, CheckedFile, FindingReport, PlaceReport};
 
 use crate::ceiling::Ceiling;
-use crate::lower::{NotLowered, Unsupported, Vocabulary};
+use crate::lower::{NotLowered, Unsupported};
 use crate::prove::Options;
 use crate::side::Side;
 use crate::solve::{Budget, Exhausted};
@@ -165,7 +165,7 @@ pub fn ceiling(ceiling: &Ceiling, options: &Options) -> Analysis {
 pub fn policy(policy: &Compiled, options: &Options) -> Analysis {
     let start = Instant::now();
     let mut budget = Budget::new(options.max_states, start + options.timeout).cancelled_by(options.cancel.as_ref());
-    match Vocabulary::standard().map_err(Into::into).and_then(|v| Side::of(policy, v, &mut budget)) {
+    match Side::of(policy, &mut budget) {
         Ok(side) => Analyst::new(policy, &side, options, start).run(false, start),
         Err(error) => {
             let (code, message) = match error {

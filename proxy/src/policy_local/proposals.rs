@@ -34,6 +34,7 @@ pub(super) async fn submit(shared: &Arc<Shared>, who: &Who, request: Request<Inc
             record_submission(shared, who, &answer);
             let mut body = json!({
                 "accepted_chunk_ids": answer.accepted_chunk_ids, "rejection_reasons": answer.rejection_reasons,
+                "repairs": answer.repairs,
             });
             if let (Value::Object(body), false) = (&mut body, unknown.is_empty()) {
                 body.insert("unknown_denial_ids".to_owned(), unknown.into());
@@ -152,6 +153,9 @@ fn agent_view(shared: &Shared, view: &ProposalView, timed_out: bool) -> Value {
     }
     if let Some(guidance) = &view.guidance {
         out.insert("guidance".to_owned(), json!(guidance));
+    }
+    if let Some(repair) = &view.repair {
+        out.insert("repair".to_owned(), repair.clone());
     }
     if !view.hints.is_empty() {
         out.insert("hints".to_owned(), json!(view.hints));

@@ -91,3 +91,61 @@ async fn what_is_already_allowed_is_redundant_and_a_newer_proposal_supersedes() 
     assert_eq!(system.proposal(&older).await.status, ProposalStatus::Superseded);
     assert_eq!(system.proposal(&newer).await.status, ProposalStatus::Pending);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_carries_what_fits_and_that_is_accepted_as_it_is() {
+    let system = System::usual().await;
+    let denied = system.curl(&["-X", "PUT", "https://api.example.com/repos/acme/site/docs/a.md"]).await;
+    let denial_id = denied.json()["denial_id"].as_str().unwrap().to_owned();
+    let post = |operation: &Value| {
+        json!({ "intent_summary": "write the docs", "denial_ids": [denial_id], "operations": [operation] }).to_string()
+    };
+    let wide = json!({ "addRule": { "ruleName": "docs", "rule": {
+        "binaries": [{ "path": "/usr/bin/curl" }],
+        "endpoints": [{ "host": "**.example.com", "ports": [80, 443], "protocol": "rest",
+            "rules": [{ "allow": { "method": "PUT", "path": "/repos/**" } }] }] } } });
+    // Asking first tells the same.
+    let check = system.local("POST", "/v1/proposals/check", &post(&wide)).await.json();
+    let refused = system.local("POST", "/v1/proposals", &post(&wide)).await.json();
+    assert!(refused["rejection_reasons"][0].as_str().unwrap().starts_with("outside_org_ceiling: "), "{refused}");
+    let repair = &refused["repairs"][0];
+    assert_eq!((&check["verdict"], &check["repair"]), (&json!("exceeds"), &json!([repair])), "{check}");
+    let rule = json!({ "name": "docs", "binaries": [{ "path": "/usr/bin/curl" }], "endpoints": [{
+        "host": HOST, "port": 443, "protocol": "rest",
+        "rules": [{ "allow": { "method": "PUT", "path": "/repos/acme/site/docs/*/**" } }] }] });
+    assert_eq!(*repair, json!({ "addRule": { "ruleName": "docs", "rule": rule } }));
+    // The reviewer sees it with the refused proposal, and so does the agent, who still does not see the ceiling.
+    let stored = &system.proposals().await[0];
+    assert_eq!(stored.repair.as_ref(), Some(repair));
+    assert_eq!(stored.report.as_ref().unwrap()["repair"]["rule"], rule);
+    let own = system.local("GET", &format!("/v1/proposals/{}", stored.chunk_id), "").await.json();
+    assert_eq!((&own["repair"], own.get("report")), (repair, None), "{own}");
+    for answer in [&refused, &check, &own] {
+        let text = answer.to_string();
+        assert!(!text.contains("permit") && !text.contains("db.example.com") && !text.contains("sha256:"), "{text}");
+    }
+    // As it is.
+    let accepted = system.local("POST", "/v1/proposals", &post(repair)).await.json();
+    assert_eq!((&accepted["rejection_reasons"], &accepted["repairs"]), (&json!([]), &json!([])), "{accepted}");
+    let id = accepted["accepted_chunk_ids"][0].as_str().unwrap();
+    system.approve(id).await;
+    system.enforces(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nothing_fits_that_is_said() {
+    let system = System::usual().await;
+    let nothing = [
+        rest_rule("DELETE", "/repos/acme/site/docs/a.md"),
+        // What is inside is allowed already.
+        json!({ "endpoints": [{ "host": "**.example.com", "port": 443, "protocol": "rest", "access": "read-only" }] }),
+    ];
+    for rule in nothing {
+        let answer = system.propose("nothing", rule).await.json();
+        assert_eq!(answer["repairs"], json!([null]), "{answer}");
+        assert!(answer["rejection_reasons"][0].as_str().unwrap().contains("narrower rule"), "{answer}");
+    }
+    let reasons: Vec<Value> =
+        system.proposals().await.iter().map(|p| p.report.as_ref().unwrap()["repair_reason"].clone()).collect();
+    assert_eq!(reasons, [json!("nothing_in_common"), json!("already_allowed")]);
+}

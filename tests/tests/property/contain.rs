@@ -15,7 +15,7 @@ use narrowgate_tests::universe::Universe;
 
 use crate::for_all;
 
-fn compiled(model: &Model, role: Role) -> Compiled {
+pub(crate) fn compiled(model: &Model, role: Role) -> Compiled {
     let policy = model.parse(role).unwrap_or_else(|errors| panic!("{errors}\n{:#}", model.to_json()));
     Compiled::policy(&policy).unwrap_or_else(|error| panic!("{error}\n{:#}", model.to_json()))
 }
@@ -113,14 +113,14 @@ fn a_higher_ceiling_holds_what_a_lower_one_held() {
 }
 
 /// A hand-written clause of a Cedar ceiling.
-struct Clause {
+pub(crate) struct Clause {
     effect: &'static str,
     action: &'static str,
     when: Vec<String>,
 }
 
 impl Clause {
-    fn draw(u: &mut Unstructured<'_>, effect: &'static str) -> arbitrary::Result<Clause> {
+    pub(crate) fn draw(u: &mut Unstructured<'_>, effect: &'static str) -> arbitrary::Result<Clause> {
         // `connect`, which "admin" holds, has no path to speak of.
         let (action, http) = *u.choose(&[
             ("", false),
@@ -159,7 +159,7 @@ impl Clause {
         Ok(Clause { effect, action, when })
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let space = if self.action.is_empty() { "" } else { " " };
         let when = if self.when.is_empty() { "true".to_owned() } else { self.when.join(" && ") };
         format!("{}(principal, action{space}{}, resource) when {{ {when} }};\n", self.effect, self.action)
@@ -202,7 +202,7 @@ fn cedar_ceilings_too() {
 }
 
 /// A policy whose patterns tell apart what the clauses do, so that the universe has one request of each kind.
-fn apart() -> Model {
+pub(crate) fn apart() -> Model {
     let rule = |method: &str, path: &str, query: &str| Rule {
         method: method.to_owned(),
         path: path.to_owned(),

@@ -8,6 +8,8 @@
 mod contain;
 mod decide;
 mod input;
+#[cfg(feature = "system")]
+mod repair;
 
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};

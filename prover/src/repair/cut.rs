@@ -1,0 +1,188 @@
+//! Smaller pieces, by what a permit has and what a forbid takes.
+
+use std::collections::BTreeMap;
+
+use narrowgate_core::pattern::{Glob, HostForm, HostPattern, MethodPattern, PathPattern};
+use narrowgate_core::policy::RestRule;
+use narrowgate_core::request::Port;
+
+use super::hints::Hints;
+use super::meet::{glob_covers, globs, hosts, paths, widest};
+use super::piece::{Hole, Piece, path_breadth};
+
+/// `piece` cut to what `hints` say, in every way that they can be read; `piece` itself where they say nothing new.
+pub(super) fn cut(piece: &Piece, hints: &Hints) -> Vec<Piece> {
+    let mut base = piece.clone();
+    if let Some(ports) = &hints.ports {
+        base.ports.retain(|port| ports.contains(i64::from(port.get())));
+    }
+    if let Some(before) = hints.before {
+        base.expires_at = Some(base.expires_at.map_or(before, |end| end.min(before)));
+    }
+    if base.ports.is_empty() || base.expires_at.is_some_and(|end| end <= 0) {
+        return Vec::new();
+    }
+    let mut shared: Vec<HostPattern> = hints.hosts.yes.iter().flat_map(|host| hosts(&piece.host, host)).collect();
+    if let HostForm::AnyLabels { suffix } = piece.host.form()
+        && hints.hosts.is_bound
+    {
+        shared.extend(HostPattern::parse(&format!("*.{suffix}")).ok());
+    }
+    let shared =
+        if shared.is_empty() && hints.hosts.yes.is_empty() { vec![piece.host.clone()] } else { unique(shared) };
+    let mut out = Vec::new();
+    for host in shared.into_iter().take(6) {
+        let part = Piece { host, ..base.clone() };
+        match &base.rule {
+            None => out.push(part),
+            Some(rule) => {
+                out.extend(cut_rule(rule, hints).into_iter().map(|rule| Piece { rule: Some(rule), ..part.clone() }))
+            }
+        }
+    }
+    out
+}
+
+fn cut_rule(rule: &RestRule, hints: &Hints) -> Vec<RestRule> {
+    let mut query = rule.query.clone();
+    for (key, side) in &hints.query {
+        if side.yes.is_empty() {
+            continue;
+        }
+        let met: Vec<String> = match query.get(key) {
+            None => side.yes.clone(),
+            Some(mine) => mine.iter().flat_map(|a| side.yes.iter().flat_map(|b| globs(a.as_str(), b, false))).collect(),
+        };
+        let met = widest(met, |wide, narrow| glob_covers(wide, narrow, false));
+        if met.is_empty() {
+            return Vec::new();
+        }
+        query.insert(key.clone(), met.iter().map(|glob| Glob::parse(glob)).collect());
+    }
+    let own = rule.path.as_str();
+    let mut shared: Vec<String> = hints.paths.yes.iter().flat_map(|hint| paths(own, hint)).collect();
+    if hints.paths.yes.is_empty() {
+        shared.push(own.to_owned());
+    }
+    let mut shared = unique(shared);
+    shared.sort_by_key(|path| std::cmp::Reverse(path_breadth(path)));
+    let rule = |path: String| {
+        let path = PathPattern::parse(&path).ok()?;
+        Some(RestRule { path, query: query.clone(), ..rule.clone() })
+    };
+    shared.into_iter().take(12).filter_map(rule).collect()
+}
+
+fn unique<T: PartialEq>(all: Vec<T>) -> Vec<T> {
+    widest(all, |_, _| false)
+}
+
+/// What a permit takes out of itself, by condition.
+pub(super) fn exceptions(piece: &Piece, hints: &Hints) -> Vec<Vec<Hole>> {
+    let Some(rule) = &piece.rule else { return Vec::new() };
+    let mut out: Vec<Vec<Hole>> = Vec::new();
+    for patterns in &hints.paths.no {
+        let hole = |path: &String| Some(Hole { host: None, rule: with_path(rule, path)? });
+        out.push(patterns.iter().filter(|path| !paths(rule.path.as_str(), path).is_empty()).filter_map(hole).collect());
+    }
+    for patterns in &hints.hosts.no {
+        let met = patterns.iter().flat_map(|host| hosts(&piece.host, host));
+        let hole = |host| Hole { host: Some(host), rule: without_query(rule) };
+        out.push(unique(met.map(hole).collect()));
+    }
+    for (key, side) in &hints.query {
+        for values in &side.no {
+            let globs = values.iter().map(|value| Glob::parse(value)).collect();
+            let query = BTreeMap::from([(key.clone(), globs)]);
+            out.push(vec![Hole { host: None, rule: RestRule { query, ..rule.clone() } }]);
+        }
+    }
+    out.retain(|group| !group.is_empty());
+    out
+}
+
+/// The denies that a forbid may be.
+pub(super) fn forbidden(piece: &Piece, rule: &RestRule, action: &str, hints: &Hints) -> Vec<Hole> {
+    let there: Vec<Option<HostPattern>> = if hints.hosts.yes.is_empty() {
+        vec![None]
+    } else {
+        let met = hints.hosts.yes.iter().flat_map(|host| hosts(&piece.host, host));
+        unique(met.map(|host| Some(host).filter(|host| *host != piece.host)).collect())
+    };
+    let patterns: Vec<String> = if hints.paths.yes.is_empty() {
+        vec![rule.path.as_str().to_owned()]
+    } else {
+        hints.paths.yes.iter().filter(|path| !paths(rule.path.as_str(), path).is_empty()).cloned().collect()
+    };
+    let query: BTreeMap<String, Vec<Glob>> = hints
+        .query
+        .iter()
+        .filter(|(_, side)| !side.yes.is_empty())
+        .map(|(key, side)| (key.clone(), side.yes.iter().map(|value| Glob::parse(value)).collect()))
+        .collect();
+    let methods: Vec<String> = match (&rule.method, action) {
+        (MethodPattern::Any, "OTHER") if hints.methods.is_empty() => vec!["*".to_owned()],
+        (MethodPattern::Any, "OTHER") => hints.methods.clone(),
+        // The whole of a rule's methods, or the one that is forbidden: the smaller is tried first.
+        (MethodPattern::Any, action) => vec![action.to_owned(), "*".to_owned()],
+        (MethodPattern::Exact(method), action) => unique(vec![action.to_owned(), method.as_str().to_owned()]),
+    };
+    let mut out = Vec::new();
+    for host in &there {
+        for path in &patterns {
+            for method in methods.iter().filter(|method| *method != "OTHER") {
+                let (Ok(path), Ok(method)) = (PathPattern::parse(path), MethodPattern::parse(method)) else { continue };
+                out.push(Hole { host: host.clone(), rule: RestRule { method, path, query: query.clone() } });
+            }
+        }
+    }
+    out.truncate(48);
+    out
+}
+
+/// A forbid's exceptions, as what to keep to.
+pub(super) fn exempt(forbid: &Hints) -> Hints {
+    let mut out = Hints::default();
+    out.hosts.yes = forbid.hosts.no.concat();
+    out.hosts.is_bound = !out.hosts.yes.is_empty();
+    out.paths.yes = forbid.paths.no.concat();
+    out.paths.is_bound = !out.paths.yes.is_empty();
+    for (key, side) in &forbid.query {
+        let own = out.query.entry(key.clone()).or_default();
+        own.yes = side.no.concat();
+    }
+    out
+}
+
+/// A rule for several methods without the one of `action`.
+pub(super) fn method_hole(rule: &RestRule, action: &str) -> Option<Hole> {
+    let several = match &rule.method {
+        MethodPattern::Any => action != "OTHER",
+        MethodPattern::Exact(method) => method.as_str() == "GET" && action == "HEAD",
+    };
+    let method = MethodPattern::parse(action).ok().filter(|_| several)?;
+    Some(Hole { host: None, rule: RestRule { method, path: rule.path.clone(), query: BTreeMap::new() } })
+}
+
+fn with_path(rule: &RestRule, path: &str) -> Option<RestRule> {
+    Some(RestRule { path: PathPattern::parse(path).ok()?, ..without_query(rule) })
+}
+
+fn without_query(rule: &RestRule) -> RestRule {
+    RestRule { query: BTreeMap::new(), ..rule.clone() }
+}
+
+pub(super) fn with_ports(piece: &Piece, ports: Vec<Port>) -> Option<Piece> {
+    (!ports.is_empty()).then(|| Piece { ports, ..piece.clone() })
+}
+
+pub(super) fn hole_breadth(hole: &Hole) -> (usize, usize, usize, String) {
+    let host = match hole.host.as_ref().map(HostPattern::form) {
+        None => 3,
+        Some(HostForm::AnyLabels { .. }) => 2,
+        Some(HostForm::OneLabel { .. }) => 1,
+        Some(HostForm::Exact(_)) => 0,
+    };
+    let path = hole.rule.path.as_str();
+    (host, usize::from(hole.rule.method == MethodPattern::Any), path_breadth(path), path.to_owned())
+}
