@@ -16,6 +16,7 @@
 //! the proof: two artefacts that agree until they do not. The price is an evaluation of Cedar per request, which the
 //! index in [`decide`] keeps to the handful of policies that could match.
 
+pub mod blocked;
 pub mod cedar;
 pub mod certificate;
 pub mod compile;
