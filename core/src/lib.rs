@@ -10,6 +10,8 @@
 //! - [`compile`]: a policy becomes Cedar, over the one schema in [`schema`];
 //! - [`decide`]: a [`decide::Snapshot`] answers with a [`decide::Permit`] or a [`decide::Refusal`];
 //! - [`denial`] says a refusal in words an agent can act on, [`proposal`] is the agent's answer to it;
+//! - [`finding`] is what is noted about a rule that fits, for whoever decides on it: broader than its evidence, or a
+//!   risk to a host with [`credentials`];
 //! - [`certificate`] is what the proxy demands to see before it enforces anything.
 //!
 //! The rejected alternative was to let the YAML be matched by hand-written code and to translate it to Cedar only for
@@ -20,9 +22,11 @@ pub mod blocked;
 pub mod cedar;
 pub mod certificate;
 pub mod compile;
+pub mod credentials;
 pub mod decide;
 pub mod denial;
 pub mod digest;
+pub mod finding;
 pub mod pattern;
 pub mod policy;
 pub mod proposal;

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::certificate::Envelope;
 use crate::denial::DenialRecord;
 use crate::digest::Digest;
+use crate::finding::Finding;
 
 /// What a proxy loads: one version of a sandbox's policy with its proof.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -104,9 +105,10 @@ pub struct SubmitAnswer {
 pub struct CheckAnswer {
     /// `within`, `exceeds`, `redundant`, `unsupported`, `inconclusive`.
     pub verdict: String,
-    /// Where the proposal is broader than its evidence.
-    pub findings: Vec<Value>,
-    /// The tightest rule that covers the evidence, where computed.
+    /// Where the proposal is broader than the denials it cites, and what it risks; without what only a reviewer may see.
+    pub findings: Vec<Finding>,
+    /// The tightest entry that covers the cited denials, ready to be an `addRule`'s `rule`; null where none is cited, and
+    /// where the proposal is as tight already.
     pub tightest: Option<Value>,
     /// A request that the policy would allow and the ceiling does not, as a curl command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -145,7 +147,8 @@ impl ProposalStatus {
     }
 }
 
-/// One operation of a proposal. A sandbox sees its own without `review_token`, `report` and `decided_by`.
+/// One operation of a proposal. A sandbox sees its own without `review_token`, `report`, `not_automatic`
+/// and `decided_by`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ProposalView {
     /// `p_…`
@@ -174,6 +177,9 @@ pub struct ProposalView {
     pub report: Option<Value>,
     /// `within`, `exceeds`, …: the prover's verdict, in one word.
     pub validation_result: String,
+    /// In mode auto: why it was not applied at once, for the reviewer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_automatic: Option<String>,
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejection_reason: Option<String>,

@@ -19,6 +19,7 @@
 
 mod ceiling;
 mod exact;
+mod findings;
 mod language;
 mod lower;
 mod prove;
@@ -29,6 +30,7 @@ mod solve;
 mod verdict;
 
 pub use ceiling::{Ceiling, CeilingError};
+pub use findings::{Change, Evidence, automatic, automatic_part, findings};
 pub use prove::{Options, Proven, prove};
 pub use report::{Report, ReportCounterexample, ReportDigests, ReportQuery, ReportRule};
 pub use sign::{Approval, KeyError, SigningKey};

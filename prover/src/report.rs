@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::digest::Digest;
+use narrowgate_core::finding::Finding;
 use narrowgate_core::request::Operation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,8 +31,8 @@ pub struct Report {
     pub repair: Option<Value>,
     /// Why there is none.
     pub repair_reason: Option<String>,
-    /// How the policy is broader than it needs to be.
-    pub findings: Vec<Value>,
+    /// What a reviewer should know before granting what is new: how it is broader than its evidence, what it risks.
+    pub findings: Vec<Finding>,
     /// For `unsupported` and `inconclusive`, in snake case.
     pub reason_code: Option<String>,
     /// The same for a person.
@@ -139,6 +140,13 @@ impl Report {
                 plugins: outcome.digests.plugins.clone(),
             },
         }
+    }
+}
+
+impl Report {
+    /// The same, with what [`crate::findings`] noted about the change that led to the candidate.
+    pub fn with_findings(self, findings: Vec<Finding>) -> Report {
+        Report { findings, ..self }
     }
 }
 
