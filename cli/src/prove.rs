@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use narrowgate_core::compile::Compiled;
+use narrowgate_core::denial::DenialRecord;
+use narrowgate_core::finding::Finding;
 use narrowgate_core::policy::{Policy, Role};
 use narrowgate_core::proposal::Proposal;
 use narrowgate_core::wire::Bundle;
-use narrowgate_prover::{Approval, Options, Outcome, Proven, Report, SigningKey, Verdict, prove};
+use narrowgate_prover::{
+    Approval, Change, Evidence, Options, Outcome, Proven, Report, SigningKey, Verdict, findings, prove,
+};
 use owo_colors::OwoColorize as _;
 
 use crate::exit::{Ended, Exit, Failure};
@@ -30,6 +34,12 @@ pub(crate) struct Prove {
     /// A proposal (JSON, as an agent posts it) whose operations are applied before proving
     #[arg(long, value_name = "FILE")]
     proposal: Option<PathBuf>,
+    /// For which hosts there are credentials, as a gateway takes it: what the change would put at risk is noted
+    #[arg(long, value_name = "FILE")]
+    credentials: Option<PathBuf>,
+    /// Denial records (JSON, as http://policy.local/v1/denials lists them) that the new rules should be no broader than
+    #[arg(long, value_name = "FILE")]
+    evidence: Option<PathBuf>,
     /// Which engine decides
     #[arg(long, value_enum, default_value_t)]
     engine: Engine,
@@ -77,18 +87,30 @@ impl Prove {
             return Err(Failure::invalid("--format sarif is not available in this version; use text or json"));
         }
         let ceiling = files::ceiling(&self.ceiling)?;
-        let policy = self.candidate()?;
-        let compiled = Compiled::policy(&policy)
-            .map_err(|error| Failure::invalid(format!("{}: {error}", self.policy.display())))?;
+        let (before, policy) = self.candidate()?;
+        let compile = |policy: &Policy| {
+            Compiled::policy(policy).map_err(|error| Failure::invalid(format!("{}: {error}", self.policy.display())))
+        };
+        let (before_compiled, compiled) = (compile(&before)?, compile(&policy)?);
         let options = Options { timeout: self.timeout, ..Options::default() };
         let outcome = prove(&compiled, &ceiling, &options);
-        let report = Report::new(&outcome, &compiled);
+        let change =
+            Change { before: &before, before_compiled: &before_compiled, after: &policy, after_compiled: &compiled };
+        let credentials = files::credentials(self.credentials.as_deref())?;
+        let noted = findings(&change, &self.evidence()?, &credentials, &options);
+        let report = Report::new(&outcome, &compiled).with_findings(noted);
         if let (Verdict::Within(proven), Some(out), Some(key)) = (&outcome.verdict, &self.certificate, &self.key) {
             certify(proven, &policy, out, key)?;
         }
         match self.format {
             Format::Json => output::json(&report)?,
-            Format::Text | Format::Sarif => output::line(text(&outcome, &report, &self.ceiling))?,
+            Format::Text | Format::Sarif => {
+                // Without a change there is no news: what a policy grants is in the policy.
+                let is_change = self.baseline.is_some() || self.proposal.is_some() || self.evidence.is_some();
+                let noted =
+                    if is_change || self.credentials.is_some() { findings_text(&report) } else { String::new() };
+                output::line(text(&outcome, &report, &self.ceiling) + &noted)?;
+            }
         }
         Ok(match &outcome.verdict {
             Verdict::Within(_) => Exit::Done,
@@ -97,11 +119,14 @@ impl Prove {
         })
     }
 
-    /// What would be in force: the baseline, the policy over it, the proposal's operations over both.
-    fn candidate(&self) -> Result<Policy, Failure> {
+    /// What is in force, and what would be: the baseline, the policy over it, the proposal's operations over both. What
+    /// is in force is the baseline; without one the policy that a proposal is for; without that nothing.
+    fn candidate(&self) -> Result<(Policy, Policy), Failure> {
         let mut policy = files::policy(&self.policy)?;
+        let mut before = if self.proposal.is_some() { policy.clone() } else { Policy::empty() };
         if let Some(path) = &self.baseline {
-            let mut composed = files::policy(path)?;
+            before = files::policy(path)?;
+            let mut composed = before.clone();
             composed.on_miss = policy.on_miss;
             composed.entries.append(&mut policy.entries);
             // Two policies that are each valid may overlap (L4 beside inspected) where they meet.
@@ -115,7 +140,21 @@ impl Prove {
                 policy = operation.apply(&policy).map_err(|error| named(&error))?;
             }
         }
-        Ok(policy)
+        Ok((before, policy))
+    }
+
+    /// The records in the file, all of them cited.
+    fn evidence(&self) -> Result<Evidence, Failure> {
+        let Some(path) = &self.evidence else { return Ok(Evidence::none()) };
+        let named = |error: &dyn std::fmt::Display| Failure::invalid(format!("{}: {error}", path.display()));
+        let mut value: serde_json::Value = serde_json::from_str(&files::read(path)?).map_err(|error| named(&error))?;
+        if let Some(list) = value.get_mut("denials") {
+            value = list.take();
+        }
+        let records: Vec<DenialRecord> = serde_json::from_value(value)
+            .map_err(|error| named(&format!("expected a list of denial records, or {{\"denials\": […]}}: {error}")))?;
+        let cited: Vec<String> = records.iter().map(|record| record.denial_id.clone()).collect();
+        Ok(Evidence::new(&cited, &records))
     }
 }
 
@@ -195,8 +234,17 @@ fn text(outcome: &Outcome, report: &Report, ceiling: &Path) -> String {
     lines.join("\n")
 }
 
+/// What is noted, a line each; the pointers are into the policy that would be in force.
+fn findings_text(report: &Report) -> String {
+    let line = |finding: &Finding| {
+        let place = format!("{} at {}", finding.name, finding.at);
+        format!("\n  {:<14}{}: {}", "finding", output::plain(&place), output::plain(&finding.detail))
+    };
+    report.findings.iter().map(line).collect()
+}
+
 /// `10s`, `500ms`, `2m`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let number: u64 =

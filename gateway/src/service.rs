@@ -24,6 +24,8 @@ pub(crate) struct Service {
     pub(crate) key: SigningKey,
     pub(crate) keys: Vec<KeyView>,
     pub(crate) mode: Mode,
+    /// How long what nobody was asked about lasts.
+    pub(crate) lease: Duration,
     /// Proofs at a time.
     pub(crate) turns: Turns,
     /// Counts changes to anything; whoever waits for one looks again. One counter for all sandboxes: a needless look

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use narrowgate_core::denial::DenialRecord;
+use narrowgate_core::finding::Finding;
 use narrowgate_core::policy::{Policy, Role};
 use narrowgate_core::proposal::{MAX_BYTES, Operation, Proposal};
 use narrowgate_core::wire::{CheckAnswer, SubmitAnswer, SubmitProposal};
+use narrowgate_prover::Evidence;
 
 use crate::clock;
 use crate::config::Mode;
@@ -52,10 +54,28 @@ impl Submission {
     }
 }
 
+impl Submission {
+    /// The denials it cites, as far as the proxy's records of them came along.
+    fn evidence(&self) -> Evidence {
+        Evidence::new(&self.body.denial_ids, &self.body.evidence)
+    }
+}
+
+/// One operation as judged.
+struct JudgedOne {
+    wire: String,
+    judged: Refreshed,
+    /// Whether it is worth a row.
+    is_kept: bool,
+    is_automatic: bool,
+}
+
 /// A submission as judged: what to answer, once what is kept of it is stored.
 pub(crate) struct Judged {
     answer: SubmitAnswer,
     rows: Vec<NewProposal>,
+    /// The ids of those that nobody needs to be asked about.
+    automatic: Vec<String>,
 }
 
 impl Service {
@@ -67,10 +87,11 @@ impl Service {
         if self.mode == Mode::Locked {
             answer.rejection_reasons =
                 vec!["locked: the policy cannot be changed at this time".to_owned(); submission.operations.len()];
-            return Ok(Judged { answer, rows: Vec::new() });
+            return Ok(Judged { answer, rows: Vec::new(), automatic: Vec::new() });
         }
         let mut room = MAX_PENDING.saturating_sub(self.store.pending(sandbox).await?);
-        let mut rows = Vec::new();
+        let evidence = submission.evidence();
+        let (mut rows, mut automatic) = (Vec::new(), Vec::new());
         for operation in &submission.operations {
             if room == 0 {
                 answer
@@ -79,19 +100,22 @@ impl Service {
                 continue;
             }
             let id = new_id("p")?;
-            let (wire, judged, kept) = self.judge_operation(&id, sandbox, &active, operation).await?;
-            match &judged.rejection_reason {
+            let one = self.judge_operation(&id, sandbox, &active, operation, &evidence).await?;
+            match &one.judged.rejection_reason {
                 None => {
                     room -= 1;
                     answer.accepted_chunk_ids.push(id.clone());
                 }
                 Some(reason) => answer.rejection_reasons.push(reason.clone()),
             }
-            if kept {
-                rows.push(row(id, &submission.body, wire, subject(operation, &active)?, judged)?);
+            if one.is_automatic {
+                automatic.push(id.clone());
+            }
+            if one.is_kept {
+                rows.push(row(id, &submission.body, one.wire, subject(operation, &active)?, one.judged)?);
             }
         }
-        Ok(Judged { answer, rows })
+        Ok(Judged { answer, rows, automatic })
     }
 
     /// Stores what is kept of a submission, and announces it.
@@ -100,40 +124,65 @@ impl Service {
             return Err(Failure::no_sandbox(sandbox));
         }
         self.changed();
+        for id in &judged.automatic {
+            // It is stored and pending: where this fails, a person decides.
+            if let Err(failure) = self.apply(id).await {
+                tracing::warn!(sandbox, proposal = id, %failure, "not applied automatically");
+            }
+        }
         Ok(judged.answer)
     }
 
     /// The same judgement of all operations together, without storing anything.
     pub(crate) async fn check(&self, sandbox: &str, submission: Submission) -> Result<CheckAnswer, Failure> {
         let active = self.sandbox(sandbox).await?.active;
-        let operations = submission.operations;
+        let evidence = submission.evidence();
+        let (operations, for_judge) = (submission.operations, evidence.clone());
         let judgement = self
-            .judged(Behalf::Sandbox(sandbox), move |judge| judge.operations(&active.policy_yaml, &operations))
+            .judged(Behalf::Sandbox(sandbox), move |judge| {
+                judge.operations(&active.policy_yaml, &operations, &for_judge)
+            })
             .await?;
-        let (verdict, counterexample, reason) = match judgement {
-            Judgement::Fits(_) => ("within", None, None),
+        let (verdict, findings, counterexample, reason) = match judgement {
+            Judgement::Fits(fit) => ("within", fit.findings, None, None),
             Judgement::Refused(refused) => {
-                (refused.code.verdict(), refused.counterexample.clone(), Some(refused.reason()))
+                let reason = refused.reason();
+                (refused.code.verdict(), refused.findings, refused.counterexample, Some(reason))
             }
         };
-        Ok(CheckAnswer { verdict: verdict.to_owned(), findings: Vec::new(), tightest: None, counterexample, reason })
+        // Where nothing could be tighter, there is nothing to offer.
+        let tightest = if findings.iter().any(|f| f.tightest.is_some()) { evidence.tightest() } else { None };
+        let findings = findings.into_iter().map(Finding::without_credentials).collect();
+        Ok(CheckAnswer { verdict: verdict.to_owned(), findings, tightest, counterexample, reason })
     }
 
-    /// One operation's wire form and judgement, and whether it is worth a row.
+    /// One operation's wire form and judgement, and what to do about it.
     async fn judge_operation(
         &self,
         id: &str,
         sandbox: &str,
         active: &VersionRow,
         operation: &Operation,
-    ) -> Result<(String, Refreshed, bool), Failure> {
-        let wire = serde_json::to_string(operation)
+        evidence: &Evidence,
+    ) -> Result<JudgedOne, Failure> {
+        let judge = async |operation: Operation| {
+            let (yaml, evidence) = (active.policy_yaml.clone(), evidence.clone());
+            self.judged(Behalf::Sandbox(sandbox), move |judge| judge.operations(&yaml, &[operation], &evidence)).await
+        };
+        let mut operation = operation.clone();
+        let mut judgement = judge(operation.clone()).await?;
+        if let Judgement::Fits(fit) = &judgement
+            && fit.is_automatic()
+            && let Some(leased) = self.leased(&operation)
+        {
+            operation = leased;
+            judgement = judge(operation.clone()).await?;
+        }
+        let wire = serde_json::to_string(&operation)
             .map_err(|e| Failure::Internal(format!("an operation does not serialise: {e}")))?;
-        let (yaml, operations) = (active.policy_yaml.clone(), [operation.clone()]);
-        let judgement =
-            self.judged(Behalf::Sandbox(sandbox), move |judge| judge.operations(&yaml, &operations)).await?;
-        let (judged, kept) = self.recorded(id, sandbox, &wire, active, &judgement);
-        Ok((wire, judged, kept))
+        let (judged, is_kept) = self.recorded(id, sandbox, &wire, active, &judgement);
+        let is_automatic = matches!(&judgement, Judgement::Fits(fit) if fit.is_automatic());
+        Ok(JudgedOne { wire, judged, is_kept, is_automatic })
     }
 
     /// What a judgement leaves in a row.
@@ -145,17 +194,25 @@ impl Service {
         active: &VersionRow,
         judgement: &Judgement,
     ) -> (Refreshed, bool) {
+        let credentials = &self.judge.credentials;
         let (verdict, report, token, reason, kept) = match judgement {
             Judgement::Fits(fit) => {
-                ("within", &fit.report, Some(review_token(id, sandbox, wire, &active.policy_hash, fit)), None, true)
+                let token = review_token(id, sandbox, wire, &active.policy_hash, credentials, fit);
+                ("within", &fit.report, Some(token), None, true)
             }
             Judgement::Refused(refused) => {
                 (refused.code.verdict(), &refused.report, None, Some(refused.reason()), refused.code.is_kept())
             }
         };
+        let not_automatic = match judgement {
+            Judgement::Fits(fit) => fit.automatic.clone().and_then(Result::err),
+            Judgement::Refused(_) => None,
+        };
         let judged = Refreshed {
             base_version: active.version(),
             ceiling_digest: self.ceiling.digest.to_string(),
+            credentials_digest: credentials.digest().to_string(),
+            not_automatic,
             verdict: verdict.to_owned(),
             report: report.as_ref().map(ToString::to_string),
             review_token: token,

@@ -34,6 +34,7 @@ pub(crate) fn proposal(row: &ProposalRow, role: Role, timed_out: bool) -> Result
         operation,
         report,
         validation_result: row.verdict.clone(),
+        not_automatic: row.not_automatic.clone().filter(|_| reviewer && row.is_pending()),
         rejection_reason: row.rejection_reason.clone(),
         guidance: guidance(row, &hints),
         hints,
