@@ -221,7 +221,7 @@ pub struct Proposals {
 pub struct Approve {
     /// The review token of the view that the reviewer saw.
     pub review_token: String,
-    /// `durable` (the default). Leases are not in this version.
+    /// `durable` (the default). A lease is what mode auto grants; for one by a person, the rule has `expires_at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub durability: Option<String>,
 }
