@@ -13,6 +13,8 @@ use crate::source::{Place, Source};
 /// What would be in force.
 pub(crate) struct Candidate {
     pub(crate) policy: Policy,
+    /// What is in force: the baseline; without one the policy that a proposal is for; without that nothing.
+    pub(crate) before: Policy,
     own: Source,
     /// The keys that the policy file itself has.
     own_keys: Vec<String>,
@@ -31,10 +33,12 @@ impl Candidate {
     pub(crate) fn read(policy: &Path, baseline: Option<&Path>, proposal: Option<&Path>) -> Result<Candidate, Failure> {
         let (own, mut composed) = rules(policy)?;
         let own_keys = composed.entries.keys().cloned().collect();
+        let mut before = if proposal.is_some() { composed.clone() } else { Policy::empty() };
         let baseline = match baseline {
             None => None,
             Some(path) => {
                 let (source, mut under) = rules(path)?;
+                before = under.clone();
                 under.on_miss = composed.on_miss;
                 under.entries.append(&mut composed.entries);
                 // Two policies that are each valid may overlap (L4 beside inspected) where they meet.
@@ -43,7 +47,7 @@ impl Candidate {
                 Some(source)
             }
         };
-        let mut candidate = Candidate { policy: composed, own, own_keys, baseline, proposed: None };
+        let mut candidate = Candidate { policy: composed, before, own, own_keys, baseline, proposed: None };
         if let Some(path) = proposal {
             candidate.propose(path)?;
         }

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
+use narrowgate_core::credentials::Credentials;
 use narrowgate_core::policy::{Policy, Role};
 use narrowgate_prover::Ceiling;
 
@@ -51,6 +52,12 @@ pub(crate) fn optional_ceiling(path: Option<&Path>) -> Result<Option<(String, St
     let (text, name) = (read(path)?, path.display().to_string());
     Ceiling::parse(&text, &name).map_err(Failure::invalid)?;
     Ok(Some((text, name)))
+}
+
+/// For which hosts there are credentials; none where no file says.
+pub(crate) fn credentials(path: Option<&Path>) -> Result<Credentials, Failure> {
+    let Some(path) = path else { return Ok(Credentials::none()) };
+    Credentials::parse(&read(path)?, &path.display().to_string()).map_err(Failure::invalid)
 }
 
 /// A bearer token: one line of visible characters.

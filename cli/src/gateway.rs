@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use narrowgate_gateway::{Config, Gateway as Service};
@@ -27,6 +28,13 @@ pub(crate) struct Gateway {
     /// How proposals inside the ceiling are treated
     #[arg(long, value_enum, default_value_t)]
     mode: Mode,
+    /// For which hosts sandboxes are given credentials (YAML; hosts and names, nothing secret): proposals that would put
+    /// one at risk are noted, and never automatic
+    #[arg(long, value_name = "FILE")]
+    credentials: Option<PathBuf>,
+    /// With --mode auto: how long what is applied without a person lasts, such as 60m
+    #[arg(long, value_name = "TIME", default_value = "60m", value_parser = crate::prove::duration)]
+    lease: Duration,
     /// The certificate chain (PEM) to serve TLS with
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
@@ -45,6 +53,8 @@ impl Gateway {
             data_dir: self.data.clone(),
             ceiling,
             mode: self.mode.into(),
+            credentials: files::credentials(self.credentials.as_deref())?,
+            lease: self.lease,
             tls: self.tls_cert.zip(self.tls_key),
         };
         block_on(async move {

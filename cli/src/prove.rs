@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use narrowgate_core::compile::Compiled;
+use narrowgate_core::denial::DenialRecord;
+use narrowgate_core::finding::Finding;
 use narrowgate_core::policy::Policy;
 use narrowgate_core::wire::Bundle;
 use narrowgate_prover::{
-    Approval, Ceiling, Grounds, Options, Outcome, Proven, Repair, Report, SigningKey, Verdict, prove, repair,
+    Approval, Ceiling, Change, Evidence, Grounds, Options, Outcome, Proven, Repair, Report, SigningKey, Verdict,
+    findings, prove, repair,
 };
 use owo_colors::OwoColorize as _;
 
@@ -35,6 +38,12 @@ pub(crate) struct Prove {
     /// A proposal (JSON, as an agent posts it) whose operations are applied before proving
     #[arg(long, value_name = "FILE")]
     proposal: Option<PathBuf>,
+    /// For which hosts there are credentials, as a gateway takes it: what the change would put at risk is noted
+    #[arg(long, value_name = "FILE")]
+    credentials: Option<PathBuf>,
+    /// Denial records (JSON, as http://policy.local/v1/denials lists them) that the new rules should be no broader than
+    #[arg(long, value_name = "FILE")]
+    evidence: Option<PathBuf>,
     /// Which engine decides
     #[arg(long, value_enum, default_value_t)]
     engine: Engine,
@@ -73,11 +82,22 @@ impl Prove {
         let ceiling = Ceiling::parse(&bound, &name).map_err(Failure::invalid)?;
         let bound = Source::of(name, bound, ceiling.compiled());
         let candidate = Candidate::read(&self.policy, self.baseline.as_deref(), self.proposal.as_deref())?;
-        let compiled = Compiled::policy(&candidate.policy)
-            .map_err(|error| Failure::invalid(format!("{}: {error}", self.policy.display())))?;
+        let compile = |policy: &Policy| {
+            Compiled::policy(policy).map_err(|error| Failure::invalid(format!("{}: {error}", self.policy.display())))
+        };
+        let compiled = compile(&candidate.policy)?;
         let options = Options { timeout: self.timeout, ..Options::default() };
         let outcome = prove(&compiled, &ceiling, &options);
-        let report = repaired(Report::new(&outcome, &compiled), &outcome, &candidate, &ceiling, &options);
+        let evidence = self.evidence()?;
+        let change = Change {
+            before: &candidate.before,
+            before_compiled: &compile(&candidate.before)?,
+            after: &candidate.policy,
+            after_compiled: &compiled,
+        };
+        let noted = findings(&change, &evidence, &files::credentials(self.credentials.as_deref())?, &options);
+        let report = Report::new(&outcome, &compiled).with_findings(noted);
+        let report = repaired(report, &outcome, &candidate, &ceiling, &evidence, &options);
         if let (Verdict::Within(proven), Some(out), Some(key)) = (&outcome.verdict, &self.certificate, &self.key) {
             certify(proven, &candidate.policy, out, key)?;
         }
@@ -91,7 +111,11 @@ impl Prove {
             FileFormat::Json => output::json(&report)?,
             FileFormat::Sarif => output::json(&explained.sarif(&report, exit)?)?,
             FileFormat::Text => {
-                output::line(text(&outcome, &report, &self.ceiling))?;
+                // Without a change there is no news: what a policy grants is in the policy.
+                let is_change = self.baseline.is_some() || self.proposal.is_some() || self.evidence.is_some();
+                let noted =
+                    if is_change || self.credentials.is_some() { findings_text(&report) } else { String::new() };
+                output::line(text(&outcome, &report, &self.ceiling) + &noted)?;
                 if let Some(shown) = explained.text() {
                     output::line(format!("\n{shown}"))?;
                 }
@@ -99,15 +123,36 @@ impl Prove {
         }
         Ok(exit)
     }
+
+    /// The records in the file, all of them cited.
+    fn evidence(&self) -> Result<Evidence, Failure> {
+        let Some(path) = &self.evidence else { return Ok(Evidence::none()) };
+        let named = |error: &dyn std::fmt::Display| Failure::invalid(format!("{}: {error}", path.display()));
+        let mut value: serde_json::Value = serde_json::from_str(&files::read(path)?).map_err(|error| named(&error))?;
+        if let Some(list) = value.get_mut("denials") {
+            value = list.take();
+        }
+        let records: Vec<DenialRecord> = serde_json::from_value(value)
+            .map_err(|error| named(&format!("expected a list of denial records, or {{\"denials\": […]}}: {error}")))?;
+        let cited: Vec<String> = records.iter().map(|record| record.denial_id.clone()).collect();
+        Ok(Evidence::new(&cited, &records))
+    }
 }
 
 /// The report, with what of the rule would fit where it exceeds.
-fn repaired(report: Report, outcome: &Outcome, candidate: &Candidate, ceiling: &Ceiling, options: &Options) -> Report {
+fn repaired(
+    report: Report,
+    outcome: &Outcome,
+    candidate: &Candidate,
+    ceiling: &Ceiling,
+    evidence: &Evidence,
+    options: &Options,
+) -> Report {
     let Verdict::Exceeds(found) = &outcome.verdict else { return report };
     let Some(at) = &found.rule else { return report };
     let proposed = candidate.proposed();
     let base = proposed.as_ref().map(|(base, _)| *base);
-    let repair = repair(&candidate.policy, at, ceiling, &Grounds { base, evidence: &[] }, options);
+    let repair = repair(&candidate.policy, at, ceiling, &Grounds { base, evidence: &evidence.denials() }, options);
     let operations = match (&repair, &proposed) {
         (Repair::Rule(repaired), Some((base, operations))) => repaired.operations(operations, base),
         _ => None,
@@ -195,6 +240,15 @@ fn text(outcome: &Outcome, report: &Report, ceiling: &Path) -> String {
     field("checked", format!("{} request environments", outcome.environments_checked));
     field("took", format!("{:.1} µs", outcome.engine_time.as_secs_f64() * 1e6));
     lines.join("\n")
+}
+
+/// What is noted, a line each; the pointers are into the policy that would be in force.
+fn findings_text(report: &Report) -> String {
+    let line = |finding: &Finding| {
+        let place = format!("{} at {}", finding.name, finding.at);
+        format!("\n  {:<14}{}: {}", "finding", output::plain(&place), output::plain(&finding.detail))
+    };
+    report.findings.iter().map(line).collect()
 }
 
 /// `10s`, `500ms`, `2m`.

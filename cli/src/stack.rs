@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
+use narrowgate_core::credentials::Credentials;
 use narrowgate_core::policy::Policy;
 use narrowgate_gateway::{Config as GatewayConfig, Gateway};
 use narrowgate_proxy::{Config as ProxyConfig, GatewayClient, Proxy, ResolveEntry};
@@ -43,6 +44,9 @@ pub(crate) struct Setup {
     /// Text and file name.
     pub(crate) ceiling: Option<(String, String)>,
     pub(crate) mode: Mode,
+    pub(crate) credentials: Credentials,
+    /// How long what nobody was asked about lasts.
+    pub(crate) lease: Duration,
     pub(crate) listen: SocketAddr,
     pub(crate) gateway_listen: SocketAddr,
     pub(crate) resolve: Vec<ResolveEntry>,
@@ -72,6 +76,8 @@ impl Stack {
             data_dir: data.clone(),
             ceiling: setup.ceiling.clone(),
             mode: setup.mode.into(),
+            credentials: setup.credentials.clone(),
+            lease: setup.lease,
             tls: None,
         })
         .await

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use narrowgate_proxy::ResolveEntry;
@@ -38,6 +39,13 @@ pub(crate) struct Up {
     /// How proposals inside the ceiling are treated
     #[arg(long, value_enum, default_value_t)]
     mode: Mode,
+    /// For which hosts sandboxes are given credentials (YAML; hosts and names, nothing secret): proposals that would put
+    /// one at risk are noted, and never automatic
+    #[arg(long, value_name = "FILE")]
+    credentials: Option<PathBuf>,
+    /// With --mode auto: how long what is applied without a person lasts, such as 60m
+    #[arg(long, value_name = "TIME", default_value = "60m", value_parser = crate::prove::duration)]
+    lease: Duration,
     /// Reach a destination at this address, exempt from the address check; repeatable
     #[arg(long, value_name = "HOST:PORT:ADDR:PORT", value_parser = proxy::resolve_entry)]
     resolve: Vec<ResolveEntry>,
@@ -61,6 +69,8 @@ impl Up {
             policy,
             ceiling,
             mode: self.mode,
+            credentials: files::credentials(self.credentials.as_deref())?,
+            lease: self.lease,
             listen: self.listen,
             gateway_listen: self.gateway_listen,
             resolve: self.resolve,

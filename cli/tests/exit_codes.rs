@@ -11,6 +11,7 @@ use support::Dir;
 #[test]
 fn invalid_input_is_named() {
     let dir = Dir::new();
+    dir.write("secret.yaml", "version: 1\ncredentials:\n  - { name: x, host: api.example, token: abc }\n");
     dir.write(
         "broken.yaml",
         "version: 1\nnetwork_policies:\n  x: { name: x, endpoints: [{ host: api.example, port: 70000 }] }\n",
@@ -95,9 +96,9 @@ fn invalid_input_is_named() {
         (&["up", "--policy", "policy.yaml", "--data", "data", "--sandbox", "../x"], 2, &["../x"]),
         (&["up", "--policy", "policy.yaml", "--data", "data", "--resolve", "nonsense"], 2, &["nonsense"]),
         (
-            &["up", "--policy", "policy.yaml", "--data", "data", "--mode", "auto", "--gateway-listen", "127.0.0.1:0"],
+            &["up", "--policy", "policy.yaml", "--data", "data", "--credentials", "secret.yaml"],
             2,
-            &["auto"],
+            &["secret.yaml:3:", "/credentials/0/token", "nothing secret"],
         ),
         (&["gateway", "--data", "data", "--listen", "0.0.0.0:0"], 2, &["loopback"]),
         (&["gateway", "--data", "data", "--tls-cert", "x.pem"], 2, &["--tls-key"]),

@@ -71,6 +71,67 @@ fn prove_composes_baseline_and_proposal() {
 }
 
 #[test]
+fn prove_notes_what_a_change_risks_and_how_broad_it_is() {
+    let dir = Dir::new();
+    dir.write("credentials.yaml", "version: 1\ncredentials: [{ name: example, host: api.example }]\n");
+    dir.write(
+        "more.json",
+        r#"{"intent_summary":"x","operations":[{"addRule":{"ruleName":"more","rule":{
+            "binaries":[{"path":"/usr/bin/git"}],
+            "endpoints":[{"host":"api.example","port":443,"protocol":"rest","rules":[{"allow":{"method":"GET","path":"/v1/**"}}]}]}}}]}"#,
+    );
+    dir.write(
+        "denials.json",
+        r#"{"denials":[{"denial_id":"d_1","time":"2026-11-20T21:00:00Z","layer":"l7","host":"api.example","port":443,
+            "method":"GET","path":"/v1/a","binary":"/usr/bin/git","reason":"no_matching_rule"}]}"#,
+    );
+    let args = [
+        "prove",
+        "--policy",
+        "policy.yaml",
+        "--ceiling",
+        "wide.cedar",
+        "--proposal",
+        "more.json",
+        "--credentials",
+        "credentials.yaml",
+        "--evidence",
+        "denials.json",
+    ];
+    let report = dir.json(&[args.as_slice(), &["--format", "json"]].concat());
+    let found = &report["findings"];
+    assert_eq!(
+        (&found[0]["name"], &found[0]["credential"], &found[0]["where"]),
+        (&"credential_reach_expansion".into(), &"example".into(), &"/network_policies/more/endpoints/0/rules/0".into())
+    );
+    assert_eq!(found[1]["name"], "recursive_path");
+    assert_eq!(found[1]["tightest"]["endpoints"][0]["rules"][0]["allow"]["path"], "/v1/a");
+    assert_eq!(found.as_array().unwrap().len(), 2, "{found:#}");
+    let ran = dir.run(&args);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "findings refuse nothing");
+    insta::assert_snapshot!(steady(&ran.out), @r"
+    within  every request that the policy allows, wide.cedar allows too
+      checked       9 request environments
+      took          [time]
+      finding       credential_reach_expansion at /network_policies/more/endpoints/0/rules/0: /usr/bin/git would reach api.example, for which the credential example is declared; it did not before.
+      finding       recursive_path at /network_policies/more/endpoints/0/rules/0: /v1/** covers paths of any depth; denied was GET /v1/a.
+    ");
+    // Over a baseline, only what the baseline does not have is news.
+    let same = [
+        "prove",
+        "--policy",
+        "policy.yaml",
+        "--baseline",
+        "policy.yaml",
+        "--ceiling",
+        "wide.cedar",
+        "--format",
+        "json",
+    ];
+    assert_eq!(dir.json(&same)["findings"], serde_json::json!([]));
+}
+
+#[test]
 fn a_certificate_verifies_offline_and_a_tampered_one_does_not() {
     let dir = Dir::new();
     let prove = ["prove", "--policy", "policy.yaml", "--certificate", "bundle.json", "--key", "key.pk8", "--ceiling"];

@@ -250,6 +250,26 @@ fn a_reviewer_sees_and_decides() {
     assert!(history.contains(&one) && history.contains("baseline"), "{history}");
 }
 
+/// What `rule get` prints of a proposal that broadens what a credential is good for.
+#[test]
+fn a_reviewer_sees_the_findings() {
+    let dir = Dir::new();
+    dir.write("credentials.yaml", "version: 1\ncredentials: [{ name: example, host: api.example }]\n");
+    let up = dir.up(&["--ceiling", "wide.cedar", "--credentials", "credentials.yaml", "--mode", "auto"]);
+    submit(&dir, &up, "/v1/docs/new/**").unwrap();
+    let text = client(&dir, &up, "reviewer.token", &["rule", "get", "default"]).out;
+    let lines = text.lines().skip_while(|line| !line.contains("verdict")).filter(|line| !line.contains("prover time"));
+    insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @r"
+      verdict         within the ceiling
+      finding         credential_reach_expansion at /network_policies/_v1_docs_new___/endpoints/0/rules/0
+                      /usr/bin/_v1_docs_new___ would reach api.example, for which the credential example is declared; it did not before.
+                      such as curl -X PUT 'https://api.example/v1/docs/new' by /usr/bin/_v1_docs_new___
+      finding         recursive_path at /network_policies/_v1_docs_new___/endpoints/0/rules/0
+                      /v1/docs/new/** covers paths of any depth; no denial is cited that would say what is needed.
+      not automatic   there are findings: credential_reach_expansion, recursive_path
+    ");
+}
+
 #[test]
 fn a_gateway_and_a_proxy_apart() {
     let dir = Dir::new();

@@ -2,6 +2,8 @@
 //!
 //! INVARIANT: nothing here has seen a query string, a header or a body.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -205,20 +207,16 @@ fn next_steps(id: &str, request: &DeniedRequest, offer: bool) -> Vec<Value> {
 /// read-only endpoint is narrower than opaque bytes, and the next denial is then exact.
 fn narrowest_proposal(id: &str, request: &DeniedRequest) -> Value {
     let DeniedRequest { host, port, method, path, binary, .. } = request;
-    let mut endpoint = json!({ "host": host, "port": port });
-    let summary = match (method, path) {
-        (Some(method), Some(path)) => {
-            endpoint = json!({ "host": host, "port": port, "protocol": "rest",
-                               "rules": [{ "allow": { "method": method, "path": path } }] });
-            format!("{method} {path} on {host}:{port}")
-        }
-        _ if [Port::HTTP, Port::HTTPS].contains(port) => {
-            endpoint = json!({ "host": host, "port": port, "protocol": "rest", "access": "read-only" });
-            format!("read from {host}:{port}")
-        }
-        _ => format!("connect to {host}:{port}"),
+    let (need, summary) = match (method, path) {
+        (Some(method), Some(path)) => (
+            Need::Requests(BTreeSet::from([(method.as_str(), path.as_str())])),
+            format!("{method} {path} on {host}:{port}"),
+        ),
+        _ if is_http(port.get()) => (Need::Read, format!("read from {host}:{port}")),
+        _ => (Need::Connect, format!("connect to {host}:{port}")),
     };
-    let name = rule_name(request, &endpoint);
+    let endpoint = need.endpoint(host, port.get());
+    let name = rule_name(method.as_deref(), host, &format!("{endpoint} {binary}"));
     let mut rule = json!({ "name": name, "endpoints": [endpoint] });
     if let (Some(rule), false) = (rule.as_object_mut(), binary.is_empty()) {
         rule.insert("binaries".to_owned(), json!([{ "path": binary }]));
@@ -231,15 +229,82 @@ fn narrowest_proposal(id: &str, request: &DeniedRequest) -> Value {
 }
 
 /// The same need gets the same name, so that asking twice is recognised; different needs get different ones.
-fn rule_name(request: &DeniedRequest, endpoint: &Value) -> String {
-    let verb = request.method.as_deref().unwrap_or("connect").to_ascii_lowercase();
-    let readable: String = format!("{verb}_{}", request.host)
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
-        .take(60)
-        .collect();
-    let digest = Digest::of(format!("{endpoint} {}", request.binary).as_bytes()).hex();
+fn rule_name(method: Option<&str>, host: &str, need: &str) -> String {
+    let verb = method.unwrap_or("connect").to_ascii_lowercase();
+    let readable: String =
+        format!("{verb}_{host}").chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).take(60).collect();
+    let digest = Digest::of(need.as_bytes()).hex();
     format!("{readable}_{}", digest.get(..8).unwrap_or_default())
+}
+
+/// What is known to be needed at a host and port.
+enum Need<'a> {
+    /// Opaque bytes.
+    Connect,
+    /// Any read.
+    Read,
+    /// These methods and paths.
+    Requests(BTreeSet<(&'a str, &'a str)>),
+}
+
+impl Need<'_> {
+    fn endpoint(&self, host: &str, port: u16) -> Value {
+        match self {
+            Need::Connect => json!({ "host": host, "port": port }),
+            Need::Read => json!({ "host": host, "port": port, "protocol": "rest", "access": "read-only" }),
+            Need::Requests(requests) => {
+                let rules =
+                    requests.iter().map(|(method, path)| json!({ "allow": { "method": method, "path": path } }));
+                json!({ "host": host, "port": port, "protocol": "rest", "rules": Vec::from_iter(rules) })
+            }
+        }
+    }
+}
+
+/// Whether a port says that HTTP is spoken, so that a connection to it can be inspected.
+pub fn is_http(port: u16) -> bool {
+    [Port::HTTP, Port::HTTPS].iter().any(|http| http.get() == port)
+}
+
+/// The narrowest entry, in the rule language, that lets all of these through; `None` for no record. Its `name` is fit
+/// to be the `ruleName` it is proposed under.
+///
+/// Of a refused connection it is not known what would be asked over it. Where `inspected` says that requests can be
+/// read there, reading is the narrowest that does; else the port decides. Opaque bytes are never put beside rules for
+/// the same host and port, which they would void.
+pub fn narrowest_rule<'a>(records: impl IntoIterator<Item = &'a DenialRecord>, inspected: bool) -> Option<Value> {
+    type Place<'a> = (&'a str, u16);
+    let mut requests: BTreeMap<Place<'a>, BTreeSet<(&str, &str)>> = BTreeMap::new();
+    let mut connections: BTreeSet<Place<'a>> = BTreeSet::new();
+    let mut binaries: BTreeSet<&str> = BTreeSet::new();
+    for record in records {
+        let place = (record.host.as_str(), record.port);
+        match (&record.method, &record.path) {
+            (Some(method), Some(path)) => drop(requests.entry(place).or_default().insert((method, path))),
+            _ => drop(connections.insert(place)),
+        }
+        binaries.insert(&record.binary);
+    }
+    let mut endpoints = Vec::new();
+    for (host, port) in &connections {
+        let read = inspected || is_http(*port) || requests.contains_key(&(*host, *port));
+        endpoints.push(if read { Need::Read } else { Need::Connect }.endpoint(host, *port));
+    }
+    let only = requests.first_key_value().map(|(_, all)| all.first().map_or("connect", |(method, _)| method));
+    let (host, _) = requests.keys().chain(&connections).next()?;
+    let only = only.filter(|_| requests.len() == 1 && connections.is_empty());
+    let host = (*host).to_owned();
+    endpoints.extend(requests.into_iter().map(|((host, port), all)| Need::Requests(all).endpoint(host, port)));
+    // For one record, the name that its own denial offers.
+    let need = endpoints.iter().map(Value::to_string).chain(binaries.iter().map(|binary| (*binary).to_owned()));
+    let name = rule_name(only, &host, &Vec::from_iter(need).join(" "));
+    let mut rule = json!({ "name": name, "endpoints": endpoints });
+    // A process that could not be identified matches no rule that names binaries.
+    if let (Some(rule), false) = (rule.as_object_mut(), binaries.contains("")) {
+        let paths = binaries.iter().map(|path| json!({ "path": path }));
+        rule.insert("binaries".to_owned(), Value::Array(paths.collect()));
+    }
+    Some(rule)
 }
 
 fn guidance(reason: Reason) -> &'static str {

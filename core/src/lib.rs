@@ -10,6 +10,8 @@
 //! - [`compile`]: a policy becomes Cedar, over the one schema in [`schema`];
 //! - [`decide`]: a [`decide::Snapshot`] answers with a [`decide::Permit`] or a [`decide::Refusal`];
 //! - [`denial`] says a refusal in words an agent can act on, [`proposal`] is the agent's answer to it;
+//! - [`finding`] is what is noted about a rule that fits, for whoever decides on it: broader than its evidence, or a
+//!   risk to a host with [`credentials`];
 //! - [`certificate`] is what the proxy demands to see before it enforces anything, a [`dsse`] envelope by one of the
 //!   gateway's [`keys`].
 //!
@@ -17,13 +19,16 @@
 //! the proof: two artefacts that agree until they do not. The price is an evaluation of Cedar per request, which the
 //! index in [`decide`] keeps to the handful of policies that could match.
 
+pub mod blocked;
 pub mod cedar;
 pub mod certificate;
 pub mod compile;
+pub mod credentials;
 pub mod decide;
 pub mod denial;
 pub mod digest;
 pub mod dsse;
+pub mod finding;
 pub mod keys;
 pub mod locate;
 pub mod pattern;

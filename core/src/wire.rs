@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::denial::DenialRecord;
 use crate::digest::Digest;
 use crate::dsse::{Envelope, TrustedKey, VerifyingKey};
+use crate::finding::Finding;
 
 /// What a proxy loads: one version of a sandbox's policy with its proof.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -107,9 +108,10 @@ pub struct SubmitAnswer {
 pub struct CheckAnswer {
     /// `within`, `exceeds`, `redundant`, `unsupported`, `inconclusive`.
     pub verdict: String,
-    /// Where the proposal is broader than its evidence.
-    pub findings: Vec<Value>,
-    /// The tightest rule that covers the evidence, where computed.
+    /// Where the proposal is broader than the denials it cites, and what it risks; without what only a reviewer may see.
+    pub findings: Vec<Finding>,
+    /// The tightest entry that covers the cited denials, ready to be an `addRule`'s `rule`; null where none is cited, and
+    /// where the proposal is as tight already.
     pub tightest: Option<Value>,
     /// A request that the policy would allow and the ceiling does not, as a curl command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -151,7 +153,8 @@ impl ProposalStatus {
     }
 }
 
-/// One operation of a proposal. A sandbox sees its own without `review_token`, `report` and `decided_by`.
+/// One operation of a proposal. A sandbox sees its own without `review_token`, `report`, `not_automatic`
+/// and `decided_by`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ProposalView {
     /// `p_…`
@@ -183,6 +186,9 @@ pub struct ProposalView {
     /// With `exceeds`: the operation as it would fit, proven and ready to post.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repair: Option<Value>,
+    /// In mode auto: why it was not applied at once, for the reviewer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_automatic: Option<String>,
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejection_reason: Option<String>,
@@ -224,7 +230,7 @@ pub struct Proposals {
 pub struct Approve {
     /// The review token of the view that the reviewer saw.
     pub review_token: String,
-    /// `durable` (the default). Leases are not in this version.
+    /// `durable` (the default). A lease is what mode auto grants; for one by a person, the rule has `expires_at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub durability: Option<String>,
 }

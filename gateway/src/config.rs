@@ -4,6 +4,9 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
+
+use narrowgate_core::credentials::Credentials;
 
 /// How a gateway is started.
 #[derive(Debug, Clone)]
@@ -16,18 +19,24 @@ pub struct Config {
     pub ceiling: Option<(String, String)>,
     /// Who decides.
     pub mode: Mode,
+    /// For which hosts sandboxes are given credentials: a proposal that would put one at risk is noted.
+    pub credentials: Credentials,
+    /// In mode auto, how long what is applied without a person lasts.
+    pub lease: Duration,
     /// Certificate chain and private key, PEM files.
     pub tls: Option<(PathBuf, PathBuf)>,
 }
 
 impl Config {
-    /// On `127.0.0.1:7070`, without ceiling or TLS; a person decides.
+    /// On `127.0.0.1:7070`, without ceiling, credentials or TLS; a person decides.
     pub fn new(data_dir: impl Into<PathBuf>) -> Config {
         Config {
             listen: (Ipv4Addr::LOCALHOST, 7070).into(),
             data_dir: data_dir.into(),
             ceiling: None,
             mode: Mode::Manual,
+            credentials: Credentials::none(),
+            lease: Duration::from_secs(60 * 60),
             tls: None,
         }
     }
@@ -39,7 +48,7 @@ pub enum Mode {
     /// A person.
     #[default]
     Manual,
-    /// The ceiling's `@review("auto")` permits, where there is no finding. Not in this version.
+    /// The ceiling's `@review("auto")` permits, where there is no finding; a person for everything else.
     Auto,
     /// Nobody: nothing can be applied.
     Locked,

@@ -8,7 +8,7 @@ use std::{fmt, io};
 
 use narrowgate_core::policy::Policy;
 use narrowgate_core::wire::{CeilingView, KeyView};
-use narrowgate_prover::{Ceiling, CeilingError, Options};
+use narrowgate_prover::{Ceiling, CeilingError, Options, automatic_part};
 use tokio::sync::{RwLock, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -43,11 +43,6 @@ pub enum StartError {
         "the ceiling does not contain policies that are in force, so none is served:\n{0}\nwiden the ceiling, start with the previous one, or delete these sandboxes under it"
     )]
     OutsideCeiling(Outside),
-    /// Mode auto.
-    #[error(
-        "mode auto needs findings, which are not in this version: a proposal could be applied that a person would have questioned; use manual or locked"
-    )]
-    Auto,
     /// Tokens and policies would cross a network in the clear.
     #[error(
         "{0} is not a loopback address, and there is no TLS: give --tls-cert and --tls-key, or listen on 127.0.0.1"
@@ -114,9 +109,6 @@ impl Gateway {
     /// # Errors
     /// [`StartError`]; in particular where the ceiling does not contain a policy that is in force.
     pub async fn start(config: Config) -> Result<Gateway, StartError> {
-        if config.mode == Mode::Auto {
-            return Err(StartError::Auto);
-        }
         if config.tls.is_none() && !config.listen.ip().is_loopback() {
             return Err(StartError::Exposed(config.listen));
         }
@@ -134,10 +126,16 @@ impl Gateway {
         }
         let service = Arc::new(Service {
             store,
-            judge: Judge { ceiling: Arc::new(ceiling), options: Options::default() },
+            judge: Judge {
+                automatic: (config.mode == Mode::Auto).then(|| Arc::new(marked(&ceiling))),
+                ceiling: Arc::new(ceiling),
+                credentials: Arc::new(config.credentials),
+                options: Options::default(),
+            },
             ceiling: ceiling_view,
             keys: Arc::new(RwLock::new(keys)),
             mode: config.mode,
+            lease: config.lease,
             turns: Turns::new(available_parallelism().map_or(2, usize::from)),
             changes: watch::Sender::new(0),
             closing: CancellationToken::new(),
@@ -227,6 +225,17 @@ fn ceiling(given: Option<(String, String)>) -> Result<(Ceiling, CeilingView), St
     };
     let digest = ceiling.digest();
     Ok((ceiling, CeilingView { text, file, digest }))
+}
+
+/// What of the ceiling may be granted without a person.
+fn marked(ceiling: &Ceiling) -> Option<Ceiling> {
+    let part = automatic_part(ceiling);
+    if part.is_none() {
+        tracing::warn!(
+            "mode auto, but no permit of the ceiling is marked @review(\"auto\"): every proposal waits for a person"
+        );
+    }
+    part
 }
 
 /// The file is the operator's handle on a token: what is in it is valid, and putting another one there replaces it.

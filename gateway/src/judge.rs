@@ -1,20 +1,30 @@
 //! One judgement: the operation on the active policy, composed, compiled and proven against the ceiling. Pure but for
-//! time spent; it neither stores nor signs. What it proves is the text that would be published, read back.
+//! the clock; it neither stores nor signs. What it proves is the text that would be published, read back.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use narrowgate_core::compile::{Compiled, Origin};
-use narrowgate_core::denial::DenialRecord;
+use narrowgate_core::credentials::Credentials;
 use narrowgate_core::digest::Digest;
-use narrowgate_core::policy::{Policy, Role};
+use narrowgate_core::finding::Finding;
+use narrowgate_core::policy::{Endpoint, Policy, Role, Traffic};
 use narrowgate_core::proposal::{MergeError, Operation};
-use narrowgate_prover::{Ceiling, Grounds, NoRepair, Options, Proven, Reason, Repair, Report, Verdict, prove, repair};
+use narrowgate_prover::{
+    Ceiling, Change, Evidence, Grounds, NoRepair, Options, Proven, Reason, Repair, Report, Verdict, automatic,
+    findings, prove, repair,
+};
 use serde_json::Value;
 
-/// The ceiling, ready to judge against.
+use crate::clock;
+
+/// The ceiling, ready to judge against, and what is known besides.
+#[derive(Clone)]
 pub(crate) struct Judge {
     pub(crate) ceiling: Arc<Ceiling>,
+    pub(crate) credentials: Arc<Credentials>,
+    /// In mode auto: the ceiling's part that needs no person, where there is one.
+    pub(crate) automatic: Option<Arc<Option<Ceiling>>>,
     pub(crate) options: Options,
 }
 
@@ -34,6 +44,17 @@ pub(crate) struct Fit {
     pub(crate) proven: Proven,
     /// For the reviewer.
     pub(crate) report: Option<Value>,
+    /// What is noted about the change.
+    pub(crate) findings: Vec<Finding>,
+    /// In mode auto: whether nobody needs to be asked, or why a person does.
+    pub(crate) automatic: Option<Result<(), String>>,
+}
+
+impl Fit {
+    /// Whether it may come into force without a person.
+    pub(crate) fn is_automatic(&self) -> bool {
+        self.automatic == Some(Ok(()))
+    }
 }
 
 /// Why not.
@@ -48,6 +69,8 @@ pub(crate) struct Refused {
     /// For the operator: may name what is in the ceiling.
     pub(crate) detail: Option<String>,
     pub(crate) report: Option<Value>,
+    /// What is noted about the change, where it came to that.
+    pub(crate) findings: Vec<Finding>,
 }
 
 /// What kind of no.
@@ -114,6 +137,7 @@ impl Refused {
             repair: Vec::new(),
             detail: None,
             report: None,
+            findings: Vec::new(),
         })
     }
 }
@@ -132,17 +156,12 @@ impl Judge {
     /// The same, for as long as somebody waits.
     pub(crate) fn while_awaited(&self, waiting: &Waiting) -> Judge {
         let options = Options { cancel: Some(Arc::clone(&waiting.0)), ..self.options.clone() };
-        Judge { ceiling: Arc::clone(&self.ceiling), options }
+        Judge { options, ..self.clone() }
     }
 
-    /// The operations, one after another, on the active policy. `evidence` are the denials that they answer: a repair
-    /// keeps near them.
-    pub(crate) fn operations(
-        &self,
-        active_yaml: &str,
-        operations: &[Operation],
-        evidence: &[DenialRecord],
-    ) -> Judgement {
+    /// The operations, one after another, on the active policy. `evidence` are the denials that they answer: findings
+    /// are noted against them, and a repair keeps near them.
+    pub(crate) fn operations(&self, active_yaml: &str, operations: &[Operation], evidence: &Evidence) -> Judgement {
         match self.compose(active_yaml, operations, evidence) {
             Ok(judgement) => judgement,
             Err(refused) => Judgement::Refused(refused),
@@ -152,7 +171,9 @@ impl Judge {
     /// A whole policy: a baseline, or one that is in force already.
     pub(crate) fn policy(&self, policy_yaml: &str) -> Judgement {
         match read(policy_yaml, "the policy") {
-            Ok((_, compiled)) => self.contained(policy_yaml.to_owned(), &compiled, |report, _| (report, Vec::new())),
+            Ok((_, compiled)) => {
+                self.contained(policy_yaml.to_owned(), &compiled, Vec::new(), |report, _| (report, Vec::new()))
+            }
             Err(refused) => Judgement::Refused(refused),
         }
     }
@@ -161,9 +182,10 @@ impl Judge {
         &self,
         active_yaml: &str,
         operations: &[Operation],
-        evidence: &[DenialRecord],
+        evidence: &Evidence,
     ) -> Result<Judgement, Box<Refused>> {
-        let (base, active) = read(active_yaml, "the active policy")?;
+        let (active_policy, active) = read(active_yaml, "the active policy")?;
+        let base = without_over(active_policy, operations);
         let mut policy = base.clone();
         for operation in operations {
             policy = operation.apply(&policy).map_err(|e| match e {
@@ -176,29 +198,59 @@ impl Judge {
         if candidate.digest() == active.digest() {
             return Err(redundant());
         }
-        let judgement = self.contained(policy_yaml, &candidate, |report, at| {
-            let grounds = Grounds { base: Some(&base), evidence };
-            let repair = repair(&policy, at, &self.ceiling, &grounds, &self.options);
-            let fitting = match &repair {
-                Repair::Rule(repaired) => repaired.operations(operations, &base),
-                Repair::None(_) => None,
-            };
-            match (&repair, fitting) {
-                // A repair that cannot be posted is none.
-                (Repair::Rule(_), None) => {
-                    (report.with_repair(&Repair::None(NoRepair::NotExpressible), &[]), Vec::new())
-                }
-                (_, fitting) => {
-                    let fitting = fitting.unwrap_or_default();
-                    (report.with_repair(&repair, &fitting), fitting.iter().map(Operation::to_json).collect())
-                }
-            }
+        let base_compiled =
+            Compiled::policy(&base).map_err(|e| Refused::new(Code::Invalid, format!("the active policy: {e}")))?;
+        let change =
+            Change { before: &base, before_compiled: &base_compiled, after: &policy, after_compiled: &candidate };
+        let found = findings(&change, evidence, &self.credentials, &self.options);
+        let mut judgement = self.contained(policy_yaml, &candidate, found, |report, at| {
+            self.repaired(
+                report,
+                &policy,
+                at,
+                operations,
+                &Grounds { base: Some(&base), evidence: &evidence.denials() },
+            )
         });
-        // Only what fits is compared: a refusal is the better answer for what does not.
-        if matches!(judgement, Judgement::Fits(_)) && self.is_equivalent(candidate, active) {
-            return Err(redundant());
+        if let Judgement::Fits(fit) = &mut judgement {
+            // Only what fits is compared: a refusal is the better answer for what does not.
+            if self.is_equivalent(candidate.clone(), active) {
+                return Err(redundant());
+            }
+            fit.automatic = self.automatic.as_ref().map(|part| {
+                if operations.iter().any(|operation| matches!(operation, Operation::AddAllowRules { .. })) {
+                    return Err(
+                        "rules added to an endpoint cannot end by themselves; only addRule is automatic".to_owned()
+                    );
+                }
+                automatic(&change, part.as_ref().as_ref(), &fit.findings, &self.options)
+            });
         }
         Ok(judgement)
+    }
+
+    /// The report with what of the rule would fit, and the operations with that in them.
+    fn repaired(
+        &self,
+        report: Report,
+        candidate: &Policy,
+        at: &Origin,
+        operations: &[Operation],
+        grounds: &Grounds<'_>,
+    ) -> (Report, Vec<Value>) {
+        let repair = repair(candidate, at, &self.ceiling, grounds, &self.options);
+        let fitting = match (&repair, grounds.base) {
+            (Repair::Rule(repaired), Some(base)) => repaired.operations(operations, base),
+            _ => None,
+        };
+        match (&repair, fitting) {
+            // A repair that cannot be posted is none.
+            (Repair::Rule(_), None) => (report.with_repair(&Repair::None(NoRepair::NotExpressible), &[]), Vec::new()),
+            (_, fitting) => {
+                let fitting = fitting.unwrap_or_default();
+                (report.with_repair(&repair, &fitting), fitting.iter().map(Operation::to_json).collect())
+            }
+        }
     }
 
     /// `repaired` adds to a report what would fit instead.
@@ -206,10 +258,11 @@ impl Judge {
         &self,
         policy_yaml: String,
         candidate: &Compiled,
+        findings: Vec<Finding>,
         repaired: impl Fn(Report, &Origin) -> (Report, Vec<Value>),
     ) -> Judgement {
         let outcome = prove(candidate, &self.ceiling, &self.options);
-        let report = Report::new(&outcome, candidate);
+        let report = Report::new(&outcome, candidate).with_findings(findings.clone());
         let (report, repair) = match &outcome.verdict {
             Verdict::Exceeds(found) => match &found.rule {
                 Some(at) => repaired(report, at),
@@ -219,7 +272,9 @@ impl Judge {
         };
         let report = serde_json::to_value(report).ok();
         let refused = match outcome.verdict {
-            Verdict::Within(proven) => return Judgement::Fits(Box::new(Fit { policy_yaml, proven, report })),
+            Verdict::Within(proven) => {
+                return Judgement::Fits(Box::new(Fit { policy_yaml, proven, report, findings, automatic: None }));
+            }
             Verdict::Exceeds(counterexample) => {
                 let curl = counterexample.curl();
                 let binary = match counterexample.request.process.path.as_str() {
@@ -236,7 +291,7 @@ impl Judge {
             Verdict::Unsupported(reason) => undecided(Code::Unsupported, &reason),
             Verdict::Inconclusive(reason) => undecided(Code::Inconclusive, &reason),
         };
-        Judgement::Refused(Box::new(Refused { report, ..refused }))
+        Judgement::Refused(Box::new(Refused { report, findings, ..refused }))
     }
 
     /// Whether both allow exactly the same requests. Where the prover cannot say, they do not: a person decides.
@@ -250,12 +305,38 @@ impl Judge {
 }
 
 /// What an approval must quote: a digest of the exact candidate and of everything that it was judged against.
-pub(crate) fn review_token(id: &str, sandbox: &str, operation: &str, base: &str, fit: &Fit) -> String {
+pub(crate) fn review_token(
+    id: &str,
+    sandbox: &str,
+    operation: &str,
+    base: &str,
+    credentials: &Credentials,
+    fit: &Fit,
+) -> String {
     let (candidate, ceiling, schema) =
         (fit.proven.policy().to_string(), fit.proven.ceiling().to_string(), fit.proven.schema().to_string());
-    let parts =
-        ["narrowgate review token 1", id, sandbox, operation, base, &candidate, &ceiling, &schema, &fit.policy_yaml];
+    let credentials = credentials.digest().to_string();
+    let judged_against = [candidate.as_str(), &ceiling, &schema, &credentials, &fit.policy_yaml];
+    let parts = ["narrowgate review token 2", id, sandbox, operation, base].into_iter().chain(judged_against);
     Digest::of_parts(parts.map(str::as_bytes)).hex()
+}
+
+/// The policy without the entries that have ended and whose names are asked for again: a lease that is over keeps no
+/// name. An entry with a deny is never over, since denies do not end.
+fn without_over(mut policy: Policy, operations: &[Operation]) -> Policy {
+    let now = clock::now();
+    let has_ended = |endpoint: &Endpoint| {
+        let denies = matches!(&endpoint.traffic, Traffic::Rest(rest) if !rest.deny.is_empty());
+        !denies && endpoint.expires_at.is_some_and(|end| end <= now)
+    };
+    for operation in operations {
+        if let Operation::AddRule { rule_name, .. } = operation
+            && policy.entries.get(rule_name).is_some_and(|entry| entry.endpoints.iter().all(has_ended))
+        {
+            policy.entries.remove(rule_name);
+        }
+    }
+    policy
 }
 
 fn read(yaml: &str, what: &str) -> Result<(Policy, Compiled), Box<Refused>> {
@@ -287,7 +368,12 @@ network_policies:
 
     #[test]
     fn a_judgement_that_nobody_waits_for_stops() {
-        let judge = Judge { ceiling: Arc::new(Ceiling::open()), options: Options::default() };
+        let judge = Judge {
+            ceiling: Arc::new(Ceiling::open()),
+            credentials: Arc::default(),
+            automatic: None,
+            options: Options::default(),
+        };
         let waiting = Waiting::default();
         let judge = judge.while_awaited(&waiting);
         assert!(matches!(judge.policy(POLICY), Judgement::Fits(_)));

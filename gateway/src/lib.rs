@@ -23,6 +23,7 @@
 //! as long as the prover takes.
 
 mod api;
+mod automatic;
 mod clock;
 mod config;
 mod data_dir;

@@ -5,19 +5,20 @@ use std::time::Duration;
 use narrowgate_core::denial::DenialRecord;
 use narrowgate_core::proposal::{Operation, Proposal};
 use narrowgate_core::wire::{Approve, ProposalView, Reject};
+use narrowgate_prover::Evidence;
 use tokio::time::Instant;
 
 use crate::clock;
 use crate::config::Mode;
 use crate::failure::Failure;
-use crate::judge::{Judgement, review_token};
+use crate::judge::{Fit, Judgement, review_token};
 use crate::service::Service;
-use crate::store::{Activation, Decision, ProposalRow};
+use crate::store::{Activation, Decision, ProposalRow, VersionRow};
 use crate::turns::Behalf;
 use crate::view;
 
 /// How often an approval starts over because another came first. Each round another one got through.
-const ROUNDS: usize = 16;
+pub(crate) const ROUNDS: usize = 16;
 /// How many proposals a listing shows: the newest.
 const LISTED: u32 = 1000;
 /// What a reviewer can hint at, and what it tells the agent.
@@ -87,23 +88,12 @@ impl Service {
             let active = self.sandbox(&row.sandbox).await?.active;
             let judgement = self.judge_again(&row, &active.policy_yaml, Behalf::People).await?;
             let Judgement::Fits(fit) = &judgement else { return Err(self.stale(id).await?) };
-            if review_token(&row.id, &row.sandbox, &row.operation, &active.policy_hash, fit) != approve.review_token {
+            let credentials = &self.judge.credentials;
+            let token = review_token(&row.id, &row.sandbox, &row.operation, &active.policy_hash, credentials, fit);
+            if token != approve.review_token {
                 return Err(self.stale(id).await?);
             }
-            let signer = self.signer().await;
-            let (next, yaml) = (active.version() + 1, fit.policy_yaml.clone());
-            let version = Service::certified(&signer, &row.sandbox, next, by, &fit.proven, yaml)?;
-            let activation = self.store.activate(&row, &version).await?;
-            drop(signer);
-            if activation == Activation::Done {
-                self.changed();
-                tracing::info!(
-                    sandbox = row.sandbox,
-                    proposal = id,
-                    version = version.version,
-                    by,
-                    "proposal approved"
-                );
+            if self.put_in_force(&row, &active, fit, by).await? {
                 return self.store.proposal(id).await?.ok_or_else(|| Failure::no_proposal(id));
             }
         }
@@ -112,6 +102,27 @@ impl Service {
             message: "other approvals kept coming first; try again".to_owned(),
             proposal: None,
         })
+    }
+
+    /// Certifies what was proven on `active` and makes it the next version; `false` where another came first.
+    pub(crate) async fn put_in_force(
+        &self,
+        row: &ProposalRow,
+        active: &VersionRow,
+        fit: &Fit,
+        by: &str,
+    ) -> Result<bool, Failure> {
+        let signer = self.signer().await;
+        let (next, yaml) = (active.version() + 1, fit.policy_yaml.clone());
+        let version = Service::certified(&signer, &row.sandbox, next, by, &fit.proven, yaml)?;
+        let activation = self.store.activate(row, &version).await?;
+        drop(signer);
+        if activation != Activation::Done {
+            return Ok(false);
+        }
+        self.changed();
+        tracing::info!(sandbox = row.sandbox, proposal = row.id, version = version.version, by, "proposal approved");
+        Ok(true)
     }
 
     /// A person's no.
@@ -154,7 +165,10 @@ impl Service {
             return Ok(row);
         }
         let active = self.sandbox(&row.sandbox).await?.active;
-        if row.base_version() == active.version() && row.ceiling_digest == self.ceiling.digest.to_string() {
+        let as_now = row.base_version() == active.version()
+            && row.ceiling_digest == self.ceiling.digest.to_string()
+            && row.credentials_digest == self.judge.credentials.digest().to_string();
+        if as_now {
             return Ok(row);
         }
         let judgement = self.judge_again(&row, &active.policy_yaml, behalf).await?;
@@ -167,14 +181,14 @@ impl Service {
         self.store.proposal(&row.id).await?.ok_or_else(|| Failure::no_proposal(&row.id))
     }
 
-    async fn judge_again(
+    pub(crate) async fn judge_again(
         &self,
         row: &ProposalRow,
         active_yaml: &str,
         behalf: Behalf<'_>,
     ) -> Result<Judgement, Failure> {
-        let (operation, active_yaml) = (stored_operation(row)?, active_yaml.to_owned());
-        let evidence: Vec<DenialRecord> = view::read(row, "evidence", &row.evidence)?;
+        let (operation, evidence, active_yaml) =
+            (stored_operation(row)?, stored_evidence(row)?, active_yaml.to_owned());
         self.judged(behalf, move |judge| judge.operations(&active_yaml, &[operation], &evidence)).await
     }
 
@@ -198,6 +212,14 @@ fn decided(row: &ProposalRow) -> Failure {
         Ok(view) => Failure::Conflict { code: "not_pending", message, proposal: Some(Box::new(view)) },
         Err(failure) => failure,
     }
+}
+
+/// The evidence that a stored proposal came with.
+fn stored_evidence(row: &ProposalRow) -> Result<Evidence, Failure> {
+    let unreadable = |e: serde_json::Error| Failure::Internal(format!("proposal {} does not read back: {e}", row.id));
+    let cited: Vec<String> = serde_json::from_str(&row.denial_ids).map_err(unreadable)?;
+    let records: Vec<DenialRecord> = serde_json::from_str(&row.evidence).map_err(unreadable)?;
+    Ok(Evidence::new(&cited, &records))
 }
 
 /// A stored operation, through the reader that it came in by.

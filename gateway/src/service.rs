@@ -30,6 +30,8 @@ pub(crate) struct Service {
     /// into force after it.
     pub(crate) keys: Arc<RwLock<KeyRing>>,
     pub(crate) mode: Mode,
+    /// How long what nobody was asked about lasts.
+    pub(crate) lease: Duration,
     /// Proofs at a time.
     pub(crate) turns: Turns,
     /// Counts changes to anything; whoever waits for one looks again. One counter for all sandboxes: a needless look

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use narrowgate_core::denial::DenialRecord;
+use narrowgate_core::finding::Finding;
 use narrowgate_core::policy::{Policy, Role};
 use narrowgate_core::proposal::{MAX_BYTES, Operation, Proposal};
 use narrowgate_core::wire::{CheckAnswer, SubmitAnswer, SubmitProposal};
+use narrowgate_prover::Evidence;
 use serde_json::Value;
 
 use crate::clock;
@@ -53,10 +55,30 @@ impl Submission {
     }
 }
 
+impl Submission {
+    /// The denials it cites, as far as the proxy's records of them came along.
+    fn evidence(&self) -> Evidence {
+        Evidence::new(&self.body.denial_ids, &self.body.evidence)
+    }
+}
+
+/// One operation as judged.
+struct JudgedOne {
+    wire: String,
+    judged: Refreshed,
+    /// Whether it is worth a row.
+    is_kept: bool,
+    is_automatic: bool,
+    /// The operation as it would fit, where it does not and there is such a part.
+    repair: Value,
+}
+
 /// A submission as judged: what to answer, once what is kept of it is stored.
 pub(crate) struct Judged {
     answer: SubmitAnswer,
     rows: Vec<NewProposal>,
+    /// The ids of those that nobody needs to be asked about.
+    automatic: Vec<String>,
 }
 
 impl Service {
@@ -70,10 +92,11 @@ impl Service {
             answer.rejection_reasons =
                 vec!["locked: the policy cannot be changed at this time".to_owned(); submission.operations.len()];
             answer.repairs = vec![Value::Null; submission.operations.len()];
-            return Ok(Judged { answer, rows: Vec::new() });
+            return Ok(Judged { answer, rows: Vec::new(), automatic: Vec::new() });
         }
         let mut room = MAX_PENDING.saturating_sub(self.store.pending(sandbox).await?);
-        let mut rows = Vec::new();
+        let evidence = submission.evidence();
+        let (mut rows, mut automatic) = (Vec::new(), Vec::new());
         for operation in &submission.operations {
             if room == 0 {
                 answer
@@ -83,23 +106,25 @@ impl Service {
                 continue;
             }
             let id = new_id("p")?;
-            let (wire, judged, kept, repair) =
-                self.judge_operation(&id, sandbox, &active, operation, &submission.body.evidence).await?;
-            match &judged.rejection_reason {
+            let one = self.judge_operation(&id, sandbox, &active, operation, &evidence).await?;
+            match &one.judged.rejection_reason {
                 None => {
                     room -= 1;
                     answer.accepted_chunk_ids.push(id.clone());
                 }
                 Some(reason) => {
                     answer.rejection_reasons.push(reason.clone());
-                    answer.repairs.push(repair);
+                    answer.repairs.push(one.repair.clone());
                 }
             }
-            if kept {
-                rows.push(row(id, &submission.body, wire, subject(operation, &active)?, judged)?);
+            if one.is_automatic {
+                automatic.push(id.clone());
+            }
+            if one.is_kept {
+                rows.push(row(id, &submission.body, one.wire, subject(operation, &active)?, one.judged)?);
             }
         }
-        Ok(Judged { answer, rows })
+        Ok(Judged { answer, rows, automatic })
     }
 
     /// Stores what is kept of a submission, and announces it.
@@ -108,49 +133,69 @@ impl Service {
             return Err(Failure::no_sandbox(sandbox));
         }
         self.changed();
+        for id in &judged.automatic {
+            // It is stored and pending: where this fails, a person decides.
+            if let Err(failure) = self.apply(id).await {
+                tracing::warn!(sandbox, proposal = id, %failure, "not applied automatically");
+            }
+        }
         Ok(judged.answer)
     }
 
     /// The same judgement of all operations together, without storing anything.
     pub(crate) async fn check(&self, sandbox: &str, submission: Submission) -> Result<CheckAnswer, Failure> {
         let active = self.sandbox(sandbox).await?.active;
-        let Submission { operations, body } = submission;
+        let evidence = submission.evidence();
+        let (operations, for_judge) = (submission.operations, evidence.clone());
         let judgement = self
             .judged(Behalf::Sandbox(sandbox), move |judge| {
-                judge.operations(&active.policy_yaml, &operations, &body.evidence)
+                judge.operations(&active.policy_yaml, &operations, &for_judge)
             })
             .await?;
-        let (verdict, counterexample, repair, reason) = match judgement {
-            Judgement::Fits(_) => ("within", None, Vec::new(), None),
+        let (verdict, findings, counterexample, repair, reason) = match judgement {
+            Judgement::Fits(fit) => ("within", fit.findings, None, Vec::new(), None),
             Judgement::Refused(refused) => {
-                let reason = Some(refused.reason());
-                (refused.code.verdict(), refused.counterexample.clone(), refused.repair, reason)
+                let reason = refused.reason();
+                (refused.code.verdict(), refused.findings, refused.counterexample, refused.repair, Some(reason))
             }
         };
-        let (verdict, findings) = (verdict.to_owned(), Vec::new());
-        Ok(CheckAnswer { verdict, findings, tightest: None, counterexample, repair, reason })
+        // Where nothing could be tighter, there is nothing to offer.
+        let tightest = if findings.iter().any(|f| f.tightest.is_some()) { evidence.tightest() } else { None };
+        let findings = findings.into_iter().map(Finding::without_credentials).collect();
+        Ok(CheckAnswer { verdict: verdict.to_owned(), findings, tightest, counterexample, repair, reason })
     }
 
-    /// One operation's wire form and judgement, whether it is worth a row, and what of it would fit.
+    /// One operation's wire form and judgement, and what to do about it.
     async fn judge_operation(
         &self,
         id: &str,
         sandbox: &str,
         active: &VersionRow,
         operation: &Operation,
-        evidence: &[DenialRecord],
-    ) -> Result<(String, Refreshed, bool, Value), Failure> {
-        let wire = serde_json::to_string(operation)
+        evidence: &Evidence,
+    ) -> Result<JudgedOne, Failure> {
+        let judge = async |operation: Operation| {
+            let (yaml, evidence) = (active.policy_yaml.clone(), evidence.clone());
+            self.judged(Behalf::Sandbox(sandbox), move |judge| judge.operations(&yaml, &[operation], &evidence)).await
+        };
+        let mut operation = operation.clone();
+        let mut judgement = judge(operation.clone()).await?;
+        if let Judgement::Fits(fit) = &judgement
+            && fit.is_automatic()
+            && let Some(leased) = self.leased(&operation)
+        {
+            operation = leased;
+            judgement = judge(operation.clone()).await?;
+        }
+        let wire = serde_json::to_string(&operation)
             .map_err(|e| Failure::Internal(format!("an operation does not serialise: {e}")))?;
-        let (yaml, operations, evidence) = (active.policy_yaml.clone(), [operation.clone()], evidence.to_vec());
-        let judgement =
-            self.judged(Behalf::Sandbox(sandbox), move |judge| judge.operations(&yaml, &operations, &evidence)).await?;
-        let (judged, kept) = self.recorded(id, sandbox, &wire, active, &judgement);
+        let (judged, is_kept) = self.recorded(id, sandbox, &wire, active, &judgement);
+        let is_automatic = matches!(&judgement, Judgement::Fits(fit) if fit.is_automatic());
         let repair = match &judgement {
             Judgement::Refused(refused) => refused.repair.first().cloned().unwrap_or_default(),
             Judgement::Fits(_) => Value::Null,
         };
-        Ok((wire, judged, kept, repair))
+        Ok(JudgedOne { wire, judged, is_kept, is_automatic, repair })
     }
 
     /// What a judgement leaves in a row.
@@ -162,17 +207,25 @@ impl Service {
         active: &VersionRow,
         judgement: &Judgement,
     ) -> (Refreshed, bool) {
+        let credentials = &self.judge.credentials;
         let (verdict, report, token, reason, kept) = match judgement {
             Judgement::Fits(fit) => {
-                ("within", &fit.report, Some(review_token(id, sandbox, wire, &active.policy_hash, fit)), None, true)
+                let token = review_token(id, sandbox, wire, &active.policy_hash, credentials, fit);
+                ("within", &fit.report, Some(token), None, true)
             }
             Judgement::Refused(refused) => {
                 (refused.code.verdict(), &refused.report, None, Some(refused.reason()), refused.code.is_kept())
             }
         };
+        let not_automatic = match judgement {
+            Judgement::Fits(fit) => fit.automatic.clone().and_then(Result::err),
+            Judgement::Refused(_) => None,
+        };
         let judged = Refreshed {
             base_version: active.version(),
             ceiling_digest: self.ceiling.digest.to_string(),
+            credentials_digest: credentials.digest().to_string(),
+            not_automatic,
             verdict: verdict.to_owned(),
             report: report.as_ref().map(ToString::to_string),
             review_token: token,

@@ -36,6 +36,7 @@ pub(crate) fn proposal(row: &ProposalRow, role: Role, timed_out: bool) -> Result
         report: report.filter(|_| reviewer),
         validation_result: row.verdict.clone(),
         repair,
+        not_automatic: row.not_automatic.clone().filter(|_| reviewer && row.is_pending()),
         rejection_reason: row.rejection_reason.clone(),
         guidance: guidance(row, &hints),
         hints,

@@ -170,7 +170,7 @@ async fn check_says_the_same_and_stores_nothing() {
             system.call("POST", "/v1/sandboxes/dev/proposals/check", &token, Some(proposal(operation))).await;
         assert_eq!((status, &answer["verdict"]), (200, &json!(verdict)), "{answer}");
         assert_eq!(answer["counterexample"].is_string(), verdict == "exceeds");
-        assert_eq!((&answer["findings"], &answer["tightest"]), (&json!([]), &Value::Null));
+        assert_eq!((answer["findings"] == json!([])), matches!(verdict, "redundant" | "invalid"), "{answer}");
     }
     assert_eq!(system.get("/v1/proposals").await["proposals"], json!([]));
 }

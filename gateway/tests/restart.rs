@@ -7,7 +7,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
 use common::{CEILING, System, config, put, read, rule};
-use narrowgate_gateway::{Config, Gateway, Mode};
+use narrowgate_gateway::{Config, Gateway};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,8 +116,6 @@ async fn refused(config: Config) -> String {
 async fn what_keeps_it_from_starting() {
     let dir = tempfile::tempdir().unwrap();
     let given = || config(dir.path());
-    let auto = refused(Config { mode: Mode::Auto, ..given() }).await;
-    assert!(auto.contains("auto needs findings"), "{auto}");
     let exposed = refused(Config { listen: ([0, 0, 0, 0], 0).into(), ..given() }).await;
     assert!(exposed.contains("0.0.0.0:0 is not a loopback address"), "{exposed}");
     for (text, file) in [

@@ -23,6 +23,7 @@ pub mod analyse;
 mod ceiling;
 mod exact;
 mod find;
+mod findings;
 mod language;
 mod lower;
 mod prove;
@@ -38,6 +39,7 @@ mod verdict;
 mod plugin_attributes;
 
 pub use ceiling::{Ceiling, CeilingError};
+pub use findings::{Change, Evidence, automatic, automatic_part, findings};
 pub use prove::{Options, Proven, prove};
 pub use repair::{Grounds, NoRepair, Repair, Repaired, repair};
 pub use report::{Report, ReportCounterexample, ReportDigests, ReportQuery, ReportRepair, ReportRule};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::digest::Digest;
+use narrowgate_core::finding::Finding;
 use narrowgate_core::proposal::Operation;
 use narrowgate_core::request::{Operation as Asked, Request};
 use schemars::JsonSchema;
@@ -33,8 +34,8 @@ pub struct Report {
     /// Why there is none: `nothing_in_common`, `denied_by_ceiling`, `not_expressible`, `already_allowed`,
     /// `not_found_in_time`, `undecided`, or `not_computed`.
     pub repair_reason: Option<String>,
-    /// How the policy is broader than it needs to be.
-    pub findings: Vec<Value>,
+    /// What a reviewer should know before granting what is new: how it is broader than its evidence, what it risks.
+    pub findings: Vec<Finding>,
     /// For `unsupported` and `inconclusive`, in snake case.
     pub reason_code: Option<String>,
     /// The same for a person.
@@ -168,6 +169,11 @@ impl Report {
 }
 
 impl Report {
+    /// The same, with what [`crate::findings`] noted about the change that led to the candidate.
+    pub fn with_findings(self, findings: Vec<Finding>) -> Report {
+        Report { findings, ..self }
+    }
+
     /// The same with what fits instead: `operations` are the proposal's with the repair in them, where there is one.
     pub fn with_repair(self, repair: &Repair, operations: &[Operation]) -> Report {
         match repair {

@@ -250,7 +250,7 @@ mod tests {
         }
         let compiled = Compiled::cedar(&text, "t.cedar").unwrap();
         let mut budget = Budget::new(1000, Instant::now() + Duration::from_secs(20));
-        Side::of(&compiled, vocabulary, &mut budget).unwrap()
+        Side::of(&compiled, &mut budget).unwrap()
     }
 
     #[test]

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use narrowgate_core::blocked::{Blocked, always_blocked_host, blocked};
 use narrowgate_core::decide::{Permit, Reason};
 use narrowgate_core::request::{Host, Port};
 use rustls::pki_types::pem::PemObject;
@@ -26,7 +27,6 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::blocked::{Blocked, always_blocked_host, blocked};
 pub use crate::resolve::{ResolveEntry, ResolveEntryError};
 use crate::resolve::{Resolved, Resolver};
 

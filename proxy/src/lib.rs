@@ -20,7 +20,6 @@
 
 mod active;
 pub mod audit;
-mod blocked;
 mod body;
 mod bundle;
 pub mod ca;

@@ -2,6 +2,7 @@
 
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
+use narrowgate_core::blocked::Blocked;
 use narrowgate_core::decide::{Layer, Permit, Reason, Refusal};
 use narrowgate_core::denial::{Denial, DeniedRequest};
 use narrowgate_core::request::{Authority, Host, Port};
@@ -9,7 +10,6 @@ use serde_json::{Value, json};
 
 use crate::active::Enforced;
 use crate::audit::{Flow, Outcome, What};
-use crate::blocked::Blocked;
 use crate::body::{Body, empty, full};
 use crate::forward::Wire;
 use crate::shared::{Shared, Who, id};

@@ -22,6 +22,7 @@ fn generated() -> Vec<(&'static str, String)> {
         ("openapi.json", pretty(&narrowgate_gateway::openapi())),
         ("json/policy.schema.json", pretty(&json_schema::policy())),
         ("json/proposal.schema.json", pretty(&json_schema::proposal())),
+        ("json/credentials.schema.json", pretty(&json_schema::credentials())),
         ("json/denial.schema.json", of::<Denial>()),
         ("json/denial-record.schema.json", of::<DenialRecord>()),
         ("json/bundle.schema.json", of::<Bundle>()),

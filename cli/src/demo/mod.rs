@@ -13,8 +13,10 @@ mod upstream;
 mod wire;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
+use narrowgate_core::credentials::Credentials;
 use narrowgate_core::policy::{Policy, Role};
 use serde_json::json;
 use tempfile::TempDir;
@@ -93,6 +95,8 @@ async fn perform(story: &mut Story, folder: &Path) -> Result<(), Stopped> {
         policy: Policy::parse(&policy, "policy.yaml", Role::Policy).map_err(Failure::undecided)?,
         ceiling: Some((CEILING.to_owned(), "ceiling.cedar".to_owned())),
         mode: Mode::Manual,
+        credentials: Credentials::none(),
+        lease: Duration::ZERO,
         listen: any_port,
         gateway_listen: any_port,
         resolve: vec![

@@ -167,9 +167,9 @@ fn verdict(view: &ProposalView, out: &mut String, field: impl Fn(&mut String, &s
     for (at, line) in repair(report).iter().enumerate() {
         field(out, if at == 0 { "repair" } else { "" }, line);
     }
-    for finding in items(report, "findings") {
-        let text = |key: &str| plain(finding.get(key).and_then(Value::as_str).unwrap_or_default());
-        field(out, "finding", &format!("{} {}", text("name"), text("detail")));
+    findings(report, out, &field);
+    if let Some(reason) = &view.not_automatic {
+        field(out, "not automatic", &plain(reason));
     }
     if let Some(time) = report.get("engine_time_us").and_then(Value::as_f64) {
         field(out, "prover time", &format!("{time:.1} µs"));
@@ -202,6 +202,31 @@ pub(crate) fn repair(report: &Value) -> Vec<String> {
     }
     lines.extend(items(repair, "remaining").map(|name| format!("nothing of {} fits", scalar(name))));
     lines
+}
+
+/// Each finding with its place, the request that shows it, and, once for all findings that share it, what would do
+/// instead.
+fn findings(report: &Value, out: &mut String, field: &impl Fn(&mut String, &str, &str)) {
+    let mut offered: Option<&Value> = None;
+    for finding in items(report, "findings") {
+        let text = |key: &str| plain(finding.get(key).and_then(Value::as_str).unwrap_or_default());
+        field(out, "finding", &format!("{} at {}", text("name").yellow(), text("where")));
+        field(out, "", &text("detail"));
+        if let Some(curl) = finding.pointer("/witness/curl").and_then(Value::as_str) {
+            let binary = finding.pointer("/witness/binary").and_then(Value::as_str).unwrap_or_default();
+            field(out, "", &format!("such as {} by {}", plain(curl), some(binary, "an unidentified program")));
+        }
+        if let Some(tightest) = finding.get("tightest").filter(|tightest| !tightest.is_null())
+            && offered != Some(tightest)
+        {
+            offered = Some(tightest);
+            let what = items(tightest, "endpoints").flat_map(tags);
+            let lines = std::iter::once(format!("for {}", binaries(tightest))).chain(what);
+            for (at, line) in lines.enumerate() {
+                field(out, if at == 0 { "tightest" } else { "" }, &line);
+            }
+        }
+    }
 }
 
 fn status(status: ProposalStatus) -> String {
@@ -294,6 +319,45 @@ mod tests {
           change          add docs for /usr/bin/curl
                           api.example:443 [L7 rest, allow PUT /v1/foo/bar]
           verdict         within the ceiling
+          prover time     41.7 µs
+        ");
+    }
+
+    #[test]
+    fn findings_say_where_and_what_would_do() {
+        let mut view = view();
+        let tightest = json!({ "name": "put_api_example_1f", "binaries": [{ "path": "/usr/bin/curl" }],
+            "endpoints": [{ "host": "api.example", "port": 443, "protocol": "rest",
+                "rules": [{ "allow": { "method": "PUT", "path": "/v1/foo/bar" } }] }] });
+        view.report = Some(json!({ "engine_time_us": 41.66, "findings": [
+            { "name": "capability_expansion", "where": "/network_policies/docs/endpoints/0/rules/0", "segment": "PUT /v1/**",
+              "detail": "PUT would be new at api.example, which is reached with the credential example already.",
+              "credential": "example", "witness": { "binary": "/usr/bin/curl", "curl": "curl -X PUT 'https://api.example/v1'" } },
+            { "name": "any_binary", "where": "/network_policies/docs", "segment": "binaries",
+              "detail": "Any program in the sandbox may use this rule; denied was /usr/bin/curl.", "tightest": tightest },
+            { "name": "recursive_path", "where": "/network_policies/docs/endpoints/0/rules/0", "segment": "/v1/**",
+              "detail": "/v1/** covers paths of any depth; denied was PUT /v1/foo/bar.", "tightest": tightest } ] }));
+        view.not_automatic = Some("there are findings: capability_expansion, any_binary, recursive_path".to_owned());
+        insta::assert_snapshot!(shown(&view), @r"
+        p_7f3a  pending
+          sandbox         demo
+          source          agent
+          binary          /usr/bin/curl
+          rationale       write the changelog
+          denials         d_01
+          change          add docs for /usr/bin/curl
+                          api.example:443 [L7 rest, allow PUT /v1/foo/bar]
+          verdict         within the ceiling
+          finding         capability_expansion at /network_policies/docs/endpoints/0/rules/0
+                          PUT would be new at api.example, which is reached with the credential example already.
+                          such as curl -X PUT 'https://api.example/v1' by /usr/bin/curl
+          finding         any_binary at /network_policies/docs
+                          Any program in the sandbox may use this rule; denied was /usr/bin/curl.
+          tightest        for /usr/bin/curl
+                          api.example:443 [L7 rest, allow PUT /v1/foo/bar]
+          finding         recursive_path at /network_policies/docs/endpoints/0/rules/0
+                          /v1/** covers paths of any depth; denied was PUT /v1/foo/bar.
+          not automatic   there are findings: capability_expansion, any_binary, recursive_path
           prover time     41.7 µs
         ");
     }

@@ -9,6 +9,7 @@
 mod conditions;
 mod depth;
 mod globs;
+mod part;
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -22,6 +23,7 @@ use cedar_policy::{PolicySet, ValidationMode, Validator};
 use smol_str::SmolStr;
 
 pub use globs::Globs;
+pub use part::Region;
 
 use crate::digest::Digest;
 use crate::pattern::MethodPattern;
@@ -101,9 +103,7 @@ impl Compiled {
                 policy: id.clone(),
                 message,
             };
-            let policy = StaticPolicy::try_from(template).map_err(|e| invalid(e.to_string())).and_then(|p| {
-                cedar_policy::Policy::from_pst(PstPolicy::Static(p)).map_err(|e| invalid(e.to_string()))
-            })?;
+            let policy = printable(template).map_err(invalid)?;
             text.push_str(&format!("// {id}\n{}\n\n", policy.to_cedar().unwrap_or_default()));
             policies.add(policy).map_err(|e| invalid(e.to_string()))?;
             origins.insert(id, origin);
@@ -214,6 +214,12 @@ impl Compiled {
     pub fn globs(&self) -> &Globs {
         &self.globs
     }
+}
+
+/// A syntax tree as a policy.
+fn printable(template: Template) -> Result<cedar_policy::Policy, String> {
+    let policy = StaticPolicy::try_from(template).map_err(|e| e.to_string())?;
+    cedar_policy::Policy::from_pst(PstPolicy::Static(policy)).map_err(|e| e.to_string())
 }
 
 fn compile_endpoint(key: &str, entry: &Entry, at: usize, endpoint: &Endpoint, out: &mut Vec<(Origin, Template)>) {

@@ -37,6 +37,11 @@ impl<'a> Spot<'a> {
         Spot { node, pointer: format!("{}/{key}", self.pointer) }
     }
 
+    /// A map's member.
+    pub(crate) fn member(&self, key: &str) -> Option<Spot<'a>> {
+        self.descend(&[key]).filter(|_| matches!(self.node.value, Value::Map(_)))
+    }
+
     /// What stands under these keys and indexes.
     fn descend(&self, steps: &[&str]) -> Option<Spot<'a>> {
         let Some((step, rest)) = steps.split_first() else {
@@ -154,7 +159,7 @@ impl<'f> Decoder<'f> {
         Some(text)
     }
 
-    fn choice<T: Copy>(&mut self, spot: &Spot<'_>, choices: &[(&str, T)]) -> Option<T> {
+    pub(crate) fn choice<T: Copy>(&mut self, spot: &Spot<'_>, choices: &[(&str, T)]) -> Option<T> {
         let text = self.text(spot)?;
         match choices.iter().find(|(name, _)| *name == text) {
             Some((_, value)) => Some(*value),
@@ -174,7 +179,7 @@ impl<'f> Decoder<'f> {
     }
 
     /// Each item that reads; `None` if one did not.
-    fn each<'a, T>(
+    pub(crate) fn each<'a, T>(
         &mut self,
         spots: Vec<Spot<'a>>,
         mut read: impl FnMut(&mut Self, Spot<'a>) -> Option<T>,
@@ -294,12 +299,17 @@ impl<'f> Decoder<'f> {
         Some(Endpoint { host: host?, ports: ports?, traffic: traffic?, expires_at, review_auto: review_auto? })
     }
 
+    pub(crate) fn access(&mut self, spot: &Spot<'_>) -> Option<Access> {
+        let presets = [Access::ReadOnly, Access::ReadWrite, Access::Full];
+        self.choice(spot, &presets.map(|preset| (preset.as_str(), preset)))
+    }
+
     pub(crate) fn host(&mut self, spot: &Spot<'_>) -> Option<HostPattern> {
         let text = self.text(spot)?;
         HostPattern::parse(text).or_else(|e| self.fail(spot, e.to_string()).ok_or(e)).ok()
     }
 
-    fn ports(&mut self, fields: &Fields<'_>) -> Option<Vec<Port>> {
+    pub(crate) fn ports(&mut self, fields: &Fields<'_>) -> Option<Vec<Port>> {
         let mut ports = match (fields.get("port"), fields.get("ports")) {
             (Some(port), None) => vec![self.port(&port)?],
             (None, Some(ports)) => {
@@ -359,10 +369,7 @@ impl<'f> Decoder<'f> {
             None => Some(Vec::new()),
         };
         let allow = match (fields.get("access"), fields.get("rules")) {
-            (Some(spot), None) => {
-                let presets = [Access::ReadOnly, Access::ReadWrite, Access::Full];
-                self.choice(&spot, &presets.map(|preset| (preset.as_str(), preset))).map(Allow::Access)
-            }
+            (Some(spot), None) => self.access(&spot).map(Allow::Access),
             (None, Some(spot)) => self.rules(&spot).map(Allow::Rules),
             (Some(_), Some(spot)) => self.fail(&spot, "give \"access\" or \"rules\", not both"),
             (None, None) if deny.as_ref().is_some_and(|deny| !deny.is_empty()) => Some(Allow::default()),

@@ -62,6 +62,34 @@ pub fn proposal() -> Value {
     })
 }
 
+/// For which hosts there are credentials: `--credentials`. See [`crate::credentials`].
+pub fn credentials() -> Value {
+    let port = json!({ "type": "integer", "minimum": 1, "maximum": 65535 });
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Narrowgate credentials",
+        "description": "Which hosts accept a credential that sandboxes are given. Never the credential itself.",
+        "type": "object",
+        "required": ["version", "credentials"],
+        "additionalProperties": false,
+        "properties": {
+            "version": { "const": 1 },
+            "credentials": { "type": "array", "maxItems": 256, "items": {
+                "type": "object", "additionalProperties": false, "required": ["name", "host"],
+                "not": { "required": ["port", "ports"] },
+                "properties": {
+                    "name": { "type": "string", "minLength": 1, "maxLength": 100, "description": "What people call it." },
+                    "host": { "type": "string", "description": "A name, an IP literal, *.x, **.x or a*b.x." },
+                    "port": port,
+                    "ports": { "type": "array", "minItems": 1, "items": port, "description": "Left out: any port." },
+                    "scope": { "enum": ["read-only", "read-write", "full"], "description":
+                        "What it can do there at most; left out: full." }
+                }
+            } }
+        }
+    })
+}
+
 fn definitions() -> Value {
     json!({
         "port": { "type": "integer", "minimum": 1, "maximum": 65535 },

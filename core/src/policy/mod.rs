@@ -115,7 +115,7 @@ impl Access {
     }
 
     /// The Cedar actions it stands for.
-    pub fn actions(self) -> &'static [&'static str] {
+    pub const fn actions(self) -> &'static [&'static str] {
         match self {
             Access::ReadOnly => &["GET", "HEAD", "OPTIONS"],
             Access::ReadWrite => &["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH"],

@@ -22,6 +22,8 @@ pub(crate) struct ProposalRow {
     pub(crate) base_policy: Option<String>,
     base_version: i64,
     pub(crate) ceiling_digest: String,
+    pub(crate) credentials_digest: String,
+    pub(crate) not_automatic: Option<String>,
     pub(crate) verdict: String,
     pub(crate) report: Option<String>,
     pub(crate) review_token: Option<String>,
@@ -67,6 +69,9 @@ pub(crate) struct NewProposal {
 pub(crate) struct Refreshed {
     pub(crate) base_version: u64,
     pub(crate) ceiling_digest: String,
+    pub(crate) credentials_digest: String,
+    /// In mode auto: why a person is asked.
+    pub(crate) not_automatic: Option<String>,
     pub(crate) verdict: String,
     pub(crate) report: Option<String>,
     /// With it the proposal is pending, without it rejected.
@@ -96,7 +101,7 @@ pub(crate) enum Activation {
 const KEPT_REFUSALS: u32 = 500;
 
 const PROPOSAL: &str = "SELECT p.id, s.name AS sandbox, p.status, p.source, p.binary, p.intent_summary, p.denial_ids, p.evidence, p.operation,
-    p.base_version, p.ceiling_digest, p.verdict, p.report, p.review_token, p.created_at, p.decided_at, p.decided_by, p.rejection_reason,
+    p.base_version, p.ceiling_digest, p.credentials_digest, p.not_automatic, p.verdict, p.report, p.review_token, p.created_at, p.decided_at, p.decided_by, p.rejection_reason,
     p.hints, p.activated_version, CASE WHEN json_type(p.operation, '$.removeRule') IS NOT NULL THEN
         (SELECT v.policy_yaml FROM versions v WHERE v.sandbox = p.sandbox AND v.version = p.base_version) END AS base_policy FROM proposals p JOIN sandboxes s ON s.id = p.sandbox ";
 
@@ -179,11 +184,13 @@ impl Store {
         let rejected = judged.review_token.is_none();
         // Judgements of an older base than the stored one came late and say nothing any more.
         sqlx::query(
-            "UPDATE proposals SET base_version = ?, ceiling_digest = ?, verdict = ?, report = ?, review_token = ?, rejection_reason = ?,
+            "UPDATE proposals SET base_version = ?, ceiling_digest = ?, credentials_digest = ?, not_automatic = ?, verdict = ?, report = ?, review_token = ?, rejection_reason = ?,
              status = ?, decided_at = ?, decided_by = ? WHERE id = ? AND status = 'pending' AND base_version <= ?",
         )
         .bind(signed(judged.base_version))
         .bind(&judged.ceiling_digest)
+        .bind(&judged.credentials_digest)
+        .bind(&judged.not_automatic)
         .bind(&judged.verdict)
         .bind(&judged.report)
         .bind(&judged.review_token)
@@ -256,8 +263,8 @@ async fn insert(connection: &mut SqliteConnection, sandbox: i64, new: &NewPropos
     let rejected = new.judged.review_token.is_none();
     sqlx::query(
         "INSERT INTO proposals (id, sandbox, status, source, binary, intent_summary, denial_ids, evidence, operation, subject, base_version,
-         ceiling_digest, verdict, report, review_token, created_at, decided_at, decided_by, rejection_reason)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         ceiling_digest, credentials_digest, not_automatic, verdict, report, review_token, created_at, decided_at, decided_by, rejection_reason)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(&new.id)
     .bind(sandbox)
@@ -271,6 +278,8 @@ async fn insert(connection: &mut SqliteConnection, sandbox: i64, new: &NewPropos
     .bind(&new.subject)
     .bind(signed(new.judged.base_version))
     .bind(&new.judged.ceiling_digest)
+    .bind(&new.judged.credentials_digest)
+    .bind(&new.judged.not_automatic)
     .bind(&new.judged.verdict)
     .bind(&new.judged.report)
     .bind(&new.judged.review_token)

@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use narrowgate_core::credentials::Credentials;
 use narrowgate_core::policy::{Policy, Role};
 use narrowgate_core::wire::{Approve, Bundle, ProposalView, Proposals};
 use narrowgate_gateway::{Config as GatewayConfig, Gateway, Mode};
@@ -59,18 +60,41 @@ pub struct System {
     gateway: Option<Gateway>,
     proxy: Option<Proxy>,
     ceiling: String,
+    chosen: Chosen,
     token: String,
     gateway_addr: SocketAddr,
     proxy_addr: SocketAddr,
 }
 
+/// What an operator chooses for the gateway besides its ceiling.
+#[derive(Debug, Clone)]
+pub struct Chosen {
+    /// Who decides.
+    pub mode: Mode,
+    /// For which hosts there are credentials.
+    pub credentials: Credentials,
+    /// How long what nobody was asked about lasts.
+    pub lease: Duration,
+}
+
+impl Default for Chosen {
+    fn default() -> Chosen {
+        Chosen { mode: Mode::Manual, credentials: Credentials::none(), lease: Duration::from_secs(3600) }
+    }
+}
+
 impl System {
     /// Starts an upstream, a gateway with one sandbox, and its proxy.
     pub async fn start(policy: &str, ceiling: &str) -> System {
+        System::start_with(policy, ceiling, Chosen::default()).await
+    }
+
+    /// The same with a gateway that is set up so.
+    pub async fn start_with(policy: &str, ceiling: &str, chosen: Chosen) -> System {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let upstream = Upstream::start(dir.path()).await;
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let gateway = gateway(dir.path(), ceiling, any).await;
+        let gateway = gateway(dir.path(), ceiling, &chosen, any).await;
         let parsed = Policy::parse(policy, "policy.yaml", Role::Policy).expect("a policy");
         let (version, token) = gateway.create_sandbox(SANDBOX, &parsed).await.expect("a sandbox");
         assert_eq!(version, 1);
@@ -80,6 +104,7 @@ impl System {
             proxy: None,
             proxy_addr: any,
             ceiling: ceiling.to_owned(),
+            chosen,
             token: token.expect("a new sandbox has a token"),
             upstream,
             dir,
@@ -198,13 +223,13 @@ impl System {
     /// The gateway with its data at another address, where its proxy does not find it.
     pub async fn gateway_elsewhere(&self) -> Gateway {
         assert!(self.gateway.is_none(), "the gateway runs");
-        gateway(self.dir.path(), &self.ceiling, SocketAddr::from(([127, 0, 0, 1], 0))).await
+        gateway(self.dir.path(), &self.ceiling, &self.chosen, SocketAddr::from(([127, 0, 0, 1], 0))).await
     }
 
     /// Starts it again where it was.
     pub async fn start_gateway(&mut self) {
         assert!(self.gateway.is_none(), "the gateway runs");
-        self.gateway = Some(gateway(self.dir.path(), &self.ceiling, self.gateway_addr).await);
+        self.gateway = Some(gateway(self.dir.path(), &self.ceiling, &self.chosen, self.gateway_addr).await);
     }
 
     /// Stops the proxy.
@@ -269,13 +294,14 @@ impl System {
     }
 }
 
-async fn gateway(dir: &Path, ceiling: &str, listen: SocketAddr) -> Gateway {
+async fn gateway(dir: &Path, ceiling: &str, chosen: &Chosen, listen: SocketAddr) -> Gateway {
     let config = GatewayConfig {
         listen,
-        data_dir: dir.join("gateway"),
         ceiling: Some((ceiling.to_owned(), "ceiling.cedar".to_owned())),
-        mode: Mode::Manual,
-        tls: None,
+        mode: chosen.mode,
+        credentials: chosen.credentials.clone(),
+        lease: chosen.lease,
+        ..GatewayConfig::new(dir.join("gateway"))
     };
     Gateway::start(config).await.expect("a gateway")
 }

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 #[cfg(feature = "system")]
+mod change;
+#[cfg(feature = "system")]
 mod contain;
 mod decide;
 mod input;

@@ -6,20 +6,20 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use narrowgate_core::request::Host;
+use crate::request::Host;
 
 /// Why an address is not reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Blocked {
+pub struct Blocked {
     /// Whether no policy can open it. What is not always blocked, a policy opens by naming the address itself: a name
     /// that merely resolves to it stays blocked.
-    pub(crate) always: bool,
+    pub always: bool,
     /// What sort of address it is, for a person.
-    pub(crate) class: &'static str,
+    pub class: &'static str,
 }
 
 /// What is wrong with `ip` as a destination, if anything.
-pub(crate) fn blocked(ip: IpAddr) -> Option<Blocked> {
+pub fn blocked(ip: IpAddr) -> Option<Blocked> {
     match ip {
         IpAddr::V4(ip) => blocked_v4(ip),
         IpAddr::V6(ip) => blocked_v6(ip),
@@ -28,7 +28,7 @@ pub(crate) fn blocked(ip: IpAddr) -> Option<Blocked> {
 
 /// Whether `host` can be refused for good before anything is resolved: a literal that is always blocked, or a name whose
 /// only use is to reach this machine or a cloud's metadata. No proposal is worth making for it.
-pub(crate) fn always_blocked_host(host: &Host) -> Option<Blocked> {
+pub fn always_blocked_host(host: &Host) -> Option<Blocked> {
     if let Some(ip) = host.ip() {
         return blocked(ip).filter(|blocked| blocked.always);
     }
@@ -43,21 +43,28 @@ pub(crate) fn always_blocked_host(host: &Host) -> Option<Blocked> {
     ]) {
         return Some(always("loopback"));
     }
-    is(&["metadata.google.internal", "metadata.goog", "instance-data.ec2.internal", "instance-data", "metadata"])
-        .then_some(always("metadata service"))
+    is(&METADATA_NAMES).then_some(always(METADATA))
 }
+
+/// What [`Blocked::class`] says of a cloud's metadata service, by name or by address.
+pub const METADATA: &str = "metadata service";
+/// What [`Blocked::class`] says of 169.254.0.0/16 and fe80::/10.
+pub const LINK_LOCAL: &str = "link-local";
+/// Names, with all that is under them, whose only use is to reach a cloud's metadata.
+pub const METADATA_NAMES: [&str; 5] =
+    ["metadata.google.internal", "metadata.goog", "instance-data.ec2.internal", "instance-data", "metadata"];
 
 /// The prefixes of IPv4, narrowest claims first: (network, length, always, class).
 const V4: &[(Ipv4Addr, u32, bool, &str)] = &[
-    (Ipv4Addr::new(169, 254, 169, 254), 32, true, "metadata service"),
-    (Ipv4Addr::new(169, 254, 170, 2), 32, true, "metadata service"),
-    (Ipv4Addr::new(100, 100, 100, 200), 32, true, "metadata service"),
-    (Ipv4Addr::new(168, 63, 129, 16), 32, true, "metadata service"),
-    (Ipv4Addr::new(192, 0, 0, 192), 32, true, "metadata service"),
+    (Ipv4Addr::new(169, 254, 169, 254), 32, true, METADATA),
+    (Ipv4Addr::new(169, 254, 170, 2), 32, true, METADATA),
+    (Ipv4Addr::new(100, 100, 100, 200), 32, true, METADATA),
+    (Ipv4Addr::new(168, 63, 129, 16), 32, true, METADATA),
+    (Ipv4Addr::new(192, 0, 0, 192), 32, true, METADATA),
     (Ipv4Addr::new(255, 255, 255, 255), 32, true, "broadcast"),
     (Ipv4Addr::new(0, 0, 0, 0), 8, true, "unspecified"),
     (Ipv4Addr::new(127, 0, 0, 0), 8, true, "loopback"),
-    (Ipv4Addr::new(169, 254, 0, 0), 16, true, "link-local"),
+    (Ipv4Addr::new(169, 254, 0, 0), 16, true, LINK_LOCAL),
     (Ipv4Addr::new(224, 0, 0, 0), 4, true, "multicast"),
     (Ipv4Addr::new(10, 0, 0, 0), 8, false, "private"),
     (Ipv4Addr::new(172, 16, 0, 0), 12, false, "private"),
@@ -76,10 +83,10 @@ const V4: &[(Ipv4Addr, u32, bool, &str)] = &[
 const V6: &[(Ipv6Addr, u32, bool, &str)] = &[
     (Ipv6Addr::LOCALHOST, 128, true, "loopback"),
     (Ipv6Addr::UNSPECIFIED, 128, true, "unspecified"),
-    (Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), 128, true, "metadata service"),
-    (Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23), 128, true, "metadata service"),
-    (Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254), 128, true, "metadata service"),
-    (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10, true, "link-local"),
+    (Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), 128, true, METADATA),
+    (Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23), 128, true, METADATA),
+    (Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254), 128, true, METADATA),
+    (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10, true, LINK_LOCAL),
     (Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8, true, "multicast"),
     (Ipv6Addr::new(0xfec0, 0, 0, 0, 0, 0, 0, 0), 10, false, "site-local"),
     (Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7, false, "unique local"),
