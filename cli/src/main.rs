@@ -20,6 +20,7 @@ mod proxy;
 mod rule;
 mod runtime;
 mod sandbox;
+mod solver;
 mod stack;
 mod up;
 mod verify;

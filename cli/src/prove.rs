@@ -8,12 +8,15 @@ use narrowgate_core::compile::Compiled;
 use narrowgate_core::policy::{Policy, Role};
 use narrowgate_core::proposal::Proposal;
 use narrowgate_core::wire::Bundle;
-use narrowgate_prover::{Approval, Options, Outcome, Proven, Report, SigningKey, Verdict, prove};
+use narrowgate_prover::{
+    Approval, Engine, Options, Outcome, Proven, Reason, Report, SigningKey, Verdict, prove,
+};
 use owo_colors::OwoColorize as _;
 
 use crate::exit::{Ended, Exit, Failure};
 use crate::files::{self, Readers};
 use crate::output;
+use crate::solver;
 
 /// Prove that a policy is inside a ceiling, or show a request that is not
 #[derive(Debug, Args)]
@@ -30,9 +33,9 @@ pub(crate) struct Prove {
     /// A proposal (JSON, as an agent posts it) whose operations are applied before proving
     #[arg(long, value_name = "FILE")]
     proposal: Option<PathBuf>,
-    /// Which engine decides
-    #[arg(long, value_enum, default_value_t)]
-    engine: Engine,
+    /// Which engine decides; by default the exact one, and the SMT engine where that has no answer and there is a solver
+    #[arg(long, value_enum)]
+    engine: Option<Asked>,
     /// How long it may take, such as 10s or 500ms
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     timeout: Duration,
@@ -46,14 +49,13 @@ pub(crate) struct Prove {
     key: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-enum Engine {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Asked {
     /// Automata; complete on what the rule language compiles to
-    #[default]
     Exact,
-    /// Not available in this version
+    /// Cedar's symbolic compiler and an SMT solver (cvc5)
     Smt,
-    /// Not available in this version
+    /// The two as a check of each other; exit code 4 where they disagree
     Both,
 }
 
@@ -68,11 +70,6 @@ enum Format {
 
 impl Prove {
     pub(crate) fn run(self) -> Ended {
-        if self.engine != Engine::Exact {
-            return Err(Failure::undecided(
-                "--engine smt and --engine both are not available in this version; use --engine exact",
-            ));
-        }
         if self.format == Format::Sarif {
             return Err(Failure::invalid("--format sarif is not available in this version; use text or json"));
         }
@@ -80,7 +77,13 @@ impl Prove {
         let policy = self.candidate()?;
         let compiled = Compiled::policy(&policy)
             .map_err(|error| Failure::invalid(format!("{}: {error}", self.policy.display())))?;
-        let options = Options { timeout: self.timeout, ..Options::default() };
+        let engine = self.engine.map(|asked| match asked {
+            Asked::Exact => Engine::Exact,
+            Asked::Smt => Engine::Smt,
+            Asked::Both => Engine::Both,
+        });
+        let solver = solver::find()?;
+        let options = Options { timeout: self.timeout, engine, solver, ..Options::default() };
         let outcome = prove(&compiled, &ceiling, &options);
         let report = Report::new(&outcome, &compiled);
         if let (Verdict::Within(proven), Some(out), Some(key)) = (&outcome.verdict, &self.certificate, &self.key) {
@@ -94,6 +97,7 @@ impl Prove {
             Verdict::Within(_) => Exit::Done,
             Verdict::Exceeds(_) => Exit::Refused,
             Verdict::Unsupported(_) | Verdict::Inconclusive(_) => Exit::Undecided,
+            Verdict::Disagree(_) => Exit::Disagreed,
         })
     }
 
@@ -169,8 +173,21 @@ fn text(outcome: &Outcome, report: &Report, ceiling: &Path) -> String {
             let word = if matches!(outcome.verdict, Verdict::Unsupported(_)) { "unsupported" } else { "inconclusive" };
             format!("{}  {} ({})", word.yellow().bold(), reason.message, reason.code)
         }
+        Verdict::Disagree(disagreement) => {
+            let Reason { code, message } = &disagreement.reason;
+            format!("{}  {message} ({code}); please report it, and approve nothing", "disagree".red().bold())
+        }
     };
     let mut lines = vec![head];
+    if let Verdict::Unsupported(reason) | Verdict::Inconclusive(reason) = &outcome.verdict {
+        match reason.code {
+            "solver_missing" => lines.push(format!("  {}", solver::HOW)),
+            "unsupported_construct" | "resource_limit" if outcome.engine == Engine::Exact => {
+                lines.push(format!("  the SMT engine may have an answer: --engine smt; {}", solver::HOW));
+            }
+            _ => {}
+        }
+    }
     let mut field = |name: &str, value: String| lines.push(format!("  {name:<14}{value}"));
     if let Some(witness) = &report.counterexample {
         field("such as", output::plain(&witness.curl));
@@ -192,6 +209,7 @@ fn text(outcome: &Outcome, report: &Report, ceiling: &Path) -> String {
     }
     field("checked", format!("{} request environments", outcome.environments_checked));
     field("took", format!("{:.1} µs", outcome.engine_time.as_secs_f64() * 1e6));
+    field("engine", outcome.engine.to_string());
     lines.join("\n")
 }
 

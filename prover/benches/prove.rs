@@ -108,6 +108,7 @@ fn measure(policy: &Compiled, ceiling: &Ceiling) -> (&'static str, Duration, Dur
             Verdict::Exceeds(_) => "exceeds",
             Verdict::Unsupported(_) => "unsupported",
             Verdict::Inconclusive(_) => "inconclusive",
+            Verdict::Disagree(_) => "disagree",
         };
     }
     (verdict, median(solving), median(total))

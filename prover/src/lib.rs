@@ -18,6 +18,7 @@
 //! only considered once a point shows that it matters.
 
 mod ceiling;
+mod engine;
 mod exact;
 mod language;
 mod lower;
@@ -25,11 +26,13 @@ mod prove;
 mod replay;
 mod report;
 mod sign;
+mod smt;
 mod solve;
 mod verdict;
 
 pub use ceiling::{Ceiling, CeilingError};
+pub use engine::{Engine, Solver};
 pub use prove::{Options, Proven, prove};
 pub use report::{Report, ReportCounterexample, ReportDigests, ReportQuery, ReportRule};
 pub use sign::{Approval, KeyError, SigningKey};
-pub use verdict::{Counterexample, Digests, Outcome, Reason, Verdict};
+pub use verdict::{Counterexample, Digests, Disagreement, Outcome, Reason, Verdict};

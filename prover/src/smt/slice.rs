@@ -1,0 +1,74 @@
+//! Which policies a question about one permit needs.
+//!
+//! A permit of the ceiling that has no request in common with the candidate's permit cannot cover any of it, and a
+//! forbid of the candidate that has none cannot take any away. Leaving them out leaves the answer as it is; asking
+//! about everything at once is what SMT solvers do not finish. Every forbid of the ceiling stays.
+
+use std::collections::BTreeSet;
+
+use crate::ceiling::{Index, Side};
+use crate::lower::Cube;
+
+/// The two sides as the exact engine reads them, where it can.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slices<'a> {
+    /// `None` where the candidate was too large to be read: then nothing is left out.
+    pub(super) candidate: Option<&'a Side>,
+    pub(super) ceiling: &'a Side,
+}
+
+impl<'a> Slices<'a> {
+    /// The candidate's policies in `all` of which a request of this action may be.
+    pub(super) fn in_play(&self, action: &str, all: &[&'a str]) -> Vec<&'a str> {
+        let Some((side, at)) = self.candidate.and_then(|side| Some((side, position(side, action)?))) else {
+            return all.to_vec();
+        };
+        let here: BTreeSet<&str> =
+            [&side.permits, &side.forbids].into_iter().filter_map(|by_env| by_env.get(at)).flat_map(|i| ids(side, i)).collect();
+        all.iter().filter(|id| here.contains(*id) || is_unread(side, id)).copied().collect()
+    }
+
+    /// The policies of `forbids` (the candidate's) and of `permits` (the ceiling's) that may have a request of this
+    /// action in common with the permit.
+    pub(super) fn beside(
+        &self,
+        permit: &str,
+        action: &str,
+        forbids: &[&'a str],
+        permits: &[&'a str],
+    ) -> (Vec<&'a str>, Vec<&'a str>) {
+        let target = self.candidate.filter(|side| !is_unread(side, permit)).and_then(|side| {
+            let index = side.permits.get(position(side, action)?)?;
+            let own = index.entries().iter().filter(|entry| side.ids.get(entry.policy).is_some_and(|id| id == permit));
+            Some((side, own.filter_map(|entry| entry.cube()).collect::<Vec<&Cube>>()))
+        });
+        let Some((candidate, target)) = target else {
+            return (forbids.to_vec(), permits.to_vec());
+        };
+        let near = |side: &'a Side, by_env: &'a [Index], all: &[&'a str]| {
+            let Some(index) = position(side, action).and_then(|at| by_env.get(at)) else { return all.to_vec() };
+            let overlaps = |cube: &Cube| target.iter().any(|mine| mine.and(cube).is_some());
+            let near: BTreeSet<&str> = index
+                .entries()
+                .iter()
+                .filter(|entry| entry.cube().is_some_and(overlaps))
+                .filter_map(|entry| side.ids.get(entry.policy).map(String::as_str))
+                .collect();
+            all.iter().filter(|id| near.contains(*id) || is_unread(side, id)).copied().collect()
+        };
+        (near(candidate, &candidate.forbids, forbids), near(self.ceiling, &self.ceiling.permits, permits))
+    }
+}
+
+fn position(side: &Side, action: &str) -> Option<usize> {
+    side.envs.iter().position(|env| env.action == action)
+}
+
+fn ids<'a>(side: &'a Side, index: &'a Index) -> impl Iterator<Item = &'a str> {
+    index.entries().iter().filter_map(|entry| side.ids.get(entry.policy).map(String::as_str))
+}
+
+/// Whether the exact engine does not model a policy, so that nothing is known of where it applies.
+fn is_unread(side: &Side, id: &str) -> bool {
+    side.unsupported_permits.iter().chain(&side.unsupported_forbids).any(|(unread, _)| unread == id)
+}
