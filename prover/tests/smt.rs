@@ -58,8 +58,55 @@ fn check(policy: &str, bound: &str, expect: &str) {
 
 #[test]
 fn rules_against_rules() {
-    let docs = rules("{ allow: { method: PUT, path: \"/repos/acme/site/contents/docs/**\" } }");
-    let site = rules("{ allow: { method: PUT, path: \"/repos/acme/site/contents/**\" } }");
+    let put = |path: &str| rules(&format!("{{ allow: {{ method: PUT, path: \"{path}\" }} }}"));
+    let docs = put("/repos/acme/site/contents/docs/**");
+    let site = put("/repos/acme/site/contents/**");
     check(&docs, &site, "within");
     check(&site, &docs, "exceeds: curl -X PUT 'https://api.example.com/");
+    check(&put("/a/*"), &put("/a/**"), "within");
+    check(&put("/a/**"), &put("/a/*"), "exceeds");
+    check(&put("/a?/b"), &put("/a*/b"), "within");
+    check(&put("/a*/b"), &put("/a?/b"), "exceeds");
+    check(&put("/ab/b"), &put("/a?/b"), "within");
+    check(&put("/*/x/**"), &put("/*/*/**"), "within");
+    check(&put("/a/x/**"), &put("/*/x/**"), "within");
+    check(&put("/*/x/**"), &put("/a/x/**"), "exceeds");
+    check(&put("/**/a*"), &put("/**"), "within");
+    check(&put("/**"), &put("/**/a*"), "exceeds");
+    check(&put("/**/b/a*"), &put("/**/a*"), "within");
+}
+
+#[test]
+fn hosts() {
+    let host = |host: &str| endpoint(&format!("host: \"{host}\", port: 443, protocol: rest, access: full"));
+    check(&host("api.example.com"), &host("*.example.com"), "within");
+    check(&host("*.example.com"), &host("**.example.com"), "within");
+    check(&host("**.example.com"), &host("*.example.com"), "exceeds");
+    check(&host("a*.example.com"), &host("*.example.com"), "within");
+    check(&host("a.b.example.com"), &host("*.example.com"), "exceeds");
+    check(&host("10.0.0.1"), "permit(principal, action, resource) when { resource.labels == 0 };", "within");
+    check(&host("*.example.com"), "permit(principal, action, resource) when { resource.labels > 0 };", "within");
+}
+
+#[test]
+fn queries() {
+    let query = |query: &str| rules(&format!("{{ allow: {{ method: GET, path: \"/a\", query: {{ {query} }} }} }}"));
+    check(&query("k: a"), &query("k: 'a*'"), "within");
+    check(&query("k: 'a*'"), &query("k: a"), "exceeds");
+    let deny = rules("{ allow: { method: GET, path: \"/**\" } }], deny_rules: [{ method: GET, path: \"/**\", query: { k: x } }");
+    check(&query("k: a"), &deny, "within");
+    check(&query("j: a"), &deny, "exceeds");
+}
+
+#[test]
+fn binaries_and_leases() {
+    let by = |binary: &str, lease: &str| {
+        let doc = endpoint(&format!("host: api.example.com, port: 443, protocol: rest, access: full{lease}"));
+        doc.replace("    endpoints:", &format!("    binaries: [{{ path: \"{binary}\" }}]\n    endpoints:"))
+    };
+    check(&by("/usr/bin/*", ""), &by("/usr/bin/curl", ""), "exceeds");
+
+    check(&by("/usr/*/curl", ""), &by("/usr/**", ""), "within");
+    check(&by("/a", ", expires_at: 2026-01-01T00:00:00Z"), &by("/a", ", expires_at: 2027-01-01T00:00:00Z"), "within");
+    check(&by("/a", ", expires_at: 2027-01-01T00:00:00Z"), &by("/a", ", expires_at: 2026-01-01T00:00:00Z"), "exceeds");
 }

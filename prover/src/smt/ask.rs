@@ -131,7 +131,7 @@ impl<'a> Asker<'a> {
             let compiled =
                 CompiledPolicy::compile_with_custom_symenv(forbid, env, schema::cedar(), symbolic.clone())
                     .map_err(|error| self.gap(&error))?;
-            smt.solver_mut().strength = Strength::Known;
+            (smt.solver_mut().strength, smt.solver_mut().patience) = (Strength::Related, 2);
             if !smt.check_never_errors_opt(&compiled).await.map_err(|error| self.gap(&error))? {
                 let message = format!(
                     "the ceiling's forbid {:?} can fail to evaluate, for arithmetic overflows, and a forbid that \
@@ -154,12 +154,13 @@ impl<'a> Asker<'a> {
     ) -> Found {
         let Question { candidate, ceiling, .. } = *self.question;
         let mut gap = None;
-        for strength in [Strength::Known, Strength::Plain] {
-            smt.solver_mut().strength = strength;
+        // Most questions end with the first; where its model is no request, a plain one is looked for before the rest
+        // is said, which solvers are slow with.
+        for (strength, patience) in [(Strength::Related, 3), (Strength::Plain, 3), (Strength::Canonical, 1)] {
+            (smt.solver_mut().strength, smt.solver_mut().patience) = (strength, patience);
             match smt.check_implies_with_counterexample_opt(inside, bound).await {
-                Ok(None) if strength == Strength::Known => return Found::Nothing,
-                // No plain request exceeds: nothing is known of the others.
-                Ok(None) => {}
+                Ok(None) if strength == Strength::Plain => {}
+                Ok(None) => return Found::Nothing,
                 Ok(Some(model)) => {
                     if let Some((found, policy)) = witness(&model, action, candidate, ceiling.compiled()) {
                         return Found::Witness(Box::new(found), policy);
@@ -167,14 +168,9 @@ impl<'a> Asker<'a> {
                 }
                 // There is a model, but not one that can be read.
                 Err(Error::DecodeModel(_) | Error::ConcretizeError(_) | Error::ModelInvalid { .. }) => {}
-                Err(error) => {
-                    let answer = self.gap(&error);
-                    // With more to go by, the solver may yet find a counterexample.
-                    if strength == Strength::Plain || !matches!(error, Error::SolverUnknown) {
-                        return Found::Gap(gap.unwrap_or(answer));
-                    }
-                    gap = Some(answer);
-                }
+                // With more to go by, the solver may yet find an answer.
+                Err(error @ Error::SolverUnknown) if self.limits.over().is_none() => gap = Some(self.gap(&error)),
+                Err(error) => return Found::Gap(self.gap(&error)),
             }
         }
         gap.map_or(Found::Spurious, Found::Gap)

@@ -1,27 +1,29 @@
-//! What holds for every canonical request and Cedar's schema does not say: ports are 1 to 65535, `labels` counts the
-//! host's labels, `segments` are the path's, `path_globs` names the patterns that match it, a query key that repeats
-//! has no value.
+//! What holds for every canonical request and Cedar's schema does not say: `labels` counts the host's labels, `segments`
+//! are the path's, `path_globs` names the patterns that match it, a query key that repeats has no value, ports are 1 to
+//! 65535, hosts and paths have a form.
 //!
 //! `cedar-policy-symcc` writes a question as SMT-LIB; what is known of the terms that occur in it is added as
 //! assertions before it is asked. Leaving one out only makes "within" harder, so where a name is not found in the
-//! script nothing is said of it.
+//! script nothing is said of it, and what solvers are slow with is only said where a model shows that it matters.
 //!
-//! INVARIANT: every assertion of [`Strength::Known`] is true of every request that the runtime can build. Those of
-//! [`Strength::Plain`] are not; they are for finding a counterexample, never for a proof.
+//! INVARIANT: every assertion of [`Strength::Related`] and [`Strength::Canonical`] is true of every request that the
+//! runtime can build. Those of [`Strength::Plain`] are not; they are for finding a counterexample, never for a proof.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use narrowgate_core::compile::Globs;
 use narrowgate_core::request::KNOWN_METHODS;
 
 use super::regex;
-use super::script::Script;
+use super::script::{Script, Test};
 
 /// How much is assumed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Strength {
-    /// What holds for every request.
-    Known,
+    /// How a request's attributes relate to each other.
+    Related,
+    /// And that they have a canonical form.
+    Canonical,
     /// And that hosts and paths are of the kind that people write.
     Plain,
 }
@@ -51,76 +53,92 @@ impl Facts {
     /// The assertions that go with a script.
     pub(super) fn of(&self, script: &str, strength: Strength) -> String {
         let script = Script::read(script);
-        let mut out = Out(String::new());
-        self.endpoint(&script, strength, &mut out);
-        self.process(&script, &mut out);
-        self.request(&script, strength, &mut out);
-        query(&script, &mut out);
-        out.0
+        let mut said = Said { script: &script, strength, text: String::new() };
+        self.endpoint(&mut said);
+        self.process(&mut said);
+        self.request(&mut said);
+        query(&mut said);
+        said.text
     }
 
-    fn endpoint(&self, script: &Script<'_>, strength: Strength, out: &mut Out) {
-        let Some(endpoint) = script.attributes_of("Endpoint", "resource") else { return };
+    fn endpoint(&self, said: &mut Said<'_, '_>) {
+        let Some(endpoint) = said.script.variable("resource").and_then(|it| said.script.attributes("Endpoint", it))
+        else {
+            return;
+        };
         if let Some(port) = endpoint.used("port") {
-            out.assert(&format!("(and (bvsle (_ bv1 64) {port}) (bvsle {port} (_ bv65535 64)))"));
+            said.assert(&format!("(and (bvsle (_ bv1 64) {port}) (bvsle {port} (_ bv65535 64)))"));
         }
+        let Some(host) = endpoint.get("host") else { return };
         let labels = endpoint.used("labels");
+        let address = format!("(str.in_re {host} {})", regex::address());
+        if let Some(labels) = &labels {
+            said.assert(&format!("(= (= {labels} (_ bv0 64)) {address})"));
+            said.assert(&format!("(and (bvsle (_ bv0 64) {labels}) (bvsle {labels} (_ bv127 64)))"));
+            for count in said.script.thresholds(labels) {
+                let at_least = format!("(str.in_re {host} {})", regex::labels_at_least(count));
+                said.assert(&format!("(= (bvsle (_ bv{count} 64) {labels}) (and (not {address}) {at_least}))"));
+            }
+        }
         if endpoint.used("host").is_none() && labels.is_none() {
             return;
         }
-        let Some(host) = endpoint.get("host") else { return };
-        let within = |language: &str| format!("(str.in_re {host} {language})");
-        let name = format!("(and {} (not {}))", within(&regex::host_name()), within(&regex::numeric_end()));
-        if strength == Strength::Plain {
-            out.assert(&within(&regex::plain_host()));
-        } else {
-            out.assert(&format!("(or {name} {} {})", within(&regex::ipv4()), within(&regex::ipv6())));
-        }
-        if let Some(labels) = labels {
-            out.assert(&format!("(and (bvsle (_ bv0 64) {labels}) (bvsle {labels} (_ bv127 64)))"));
-            out.assert(&format!("(= (bvsle (_ bv1 64) {labels}) {name})"));
-            for count in script.thresholds(&labels) {
-                let at_least = within(&regex::labels_at_least(count));
-                out.assert(&format!("(= (bvsle (_ bv{count} 64) {labels}) (and {name} {at_least}))"));
+        match said.strength {
+            Strength::Related => {}
+            Strength::Plain => said.within(&host, &regex::plain_host()),
+            Strength::Canonical => {
+                let within = |language: &str| format!("(str.in_re {host} {language})");
+                let name = format!("(and {} (not {}))", within(&regex::host_name()), within(&regex::numeric_end()));
+                said.assert(&format!("(or {name} {} {})", within(&regex::ipv4()), within(&regex::ipv6())));
             }
         }
     }
 
-    fn process(&self, script: &Script<'_>, out: &mut Out) {
-        if let (Some(parents), Some(constructor)) = (script.function("ancs[Process, Sandbox]"), script.entity("Sandbox"))
-            && let Some(principal) = script.variable("principal")
-        {
-            out.declare("ng_sandbox");
-            out.assert(&format!("(str.in_re ng_sandbox {})", regex::text()));
-            out.assert(&format!("(= ({parents} {principal}) (set.singleton ({constructor} ng_sandbox)))"));
+    fn process(&self, said: &mut Said<'_, '_>) {
+        let script = said.script;
+        let Some(principal) = script.variable("principal") else { return };
+        if let (Some(parents), Some(sandbox)) = (script.function("ancs[Process, Sandbox]"), script.entity("Sandbox")) {
+            said.declare("ng_sandbox");
+            said.assert(&format!("(= ({parents} {principal}) (set.singleton ({sandbox} ng_sandbox)))"));
+            if said.strength > Strength::Related {
+                said.within("ng_sandbox", &regex::text());
+            }
         }
-        let Some(process) = script.attributes_of("Process", "principal") else { return };
-        if let Some(sha256) = process.used("sha256") {
-            out.assert(&format!("(str.in_re {sha256} {})", regex::sha256()));
-        }
+        let Some(process) = script.attributes("Process", principal) else { return };
         let Some(path) = process.get("path") else { return };
-        if let (Some(constructor), Some(principal)) = (script.entity("Process"), script.variable("principal")) {
-            out.assert(&format!("(= {principal} ({constructor} {path}))"));
+        if let Some(constructor) = script.entity("Process")
+            && script.mentions(&format!("({constructor} \""))
+        {
+            said.assert(&format!("(= {principal} ({constructor} {path}))"));
         }
-        out.assert(&format!("(str.in_re {path} {})", regex::executable()));
         if let Some(globs) = process.used("path_globs") {
-            patterns(&self.binaries, &globs, &path, script, out);
+            said.patterns(&self.binaries, &globs, &path);
         }
-        if let Some(segments) = process.get("segments") {
-            pieces("ng_p", &segments, &path, script, out);
+        if let Some(segments) = process.used("segments") {
+            said.segments(&segments, &path);
+        }
+        // Of every executable, and it is what the segments rest on.
+        said.assert(&format!("(or (= {path} \"\") (str.prefixof \"/\" {path}))"));
+        if said.strength > Strength::Related {
+            said.within(&path, &regex::text());
+            if let Some(sha256) = process.used("sha256") {
+                said.within(&sha256, &regex::sha256());
+            }
         }
     }
 
-    fn request(&self, script: &Script<'_>, strength: Strength, out: &mut Out) {
-        let Some(context) = script.context() else { return };
+    fn request(&self, said: &mut Said<'_, '_>) {
+        let Some(context) = said.script.context() else { return };
         if let Some(method) = context.used("method") {
             if self.action == "OTHER" {
-                out.assert(&format!("(str.in_re {method} {})", regex::token()));
                 for taken in KNOWN_METHODS.into_iter().chain(["CONNECT", "TRACE"]) {
-                    out.assert(&format!("(not (= {method} {}))", regex::literal(taken)));
+                    said.assert(&format!("(not (= {method} {}))", regex::literal(taken)));
+                }
+                if said.strength > Strength::Related {
+                    said.within(&method, &regex::token());
                 }
             } else {
-                out.assert(&format!("(= {method} {})", regex::literal(&self.action)));
+                said.assert(&format!("(= {method} {})", regex::literal(&self.action)));
             }
         }
         let of_path = ["path", "path_globs", "segments"];
@@ -128,91 +146,105 @@ impl Facts {
             return;
         }
         let Some(path) = context.get("path") else { return };
-        let language = if strength == Strength::Plain { regex::plain_path() } else { regex::path() };
-        out.assert(&format!("(str.in_re {path} {language})"));
-        out.assert(&format!("(not (str.in_re {path} {}))", regex::dotted_or_empty_segment()));
+        said.assert(&format!("(str.prefixof \"/\" {path})"));
         if let Some(globs) = context.used("path_globs") {
-            patterns(&self.paths, &globs, &path, script, out);
+            said.patterns(&self.paths, &globs, &path);
         }
         if let Some(segments) = context.used("segments") {
-            pieces("ng_r", &segments, &path, script, out);
+            said.segments(&segments, &path);
+        }
+        if said.strength > Strength::Related {
+            let plain = said.strength == Strength::Plain;
+            said.within(&path, &if plain { regex::plain_path() } else { regex::path() });
+            said.assert(&format!("(not (str.in_re {path} {}))", regex::dotted_or_empty_segment()));
         }
     }
 }
 
 /// A query key has a value where it occurs once, and values have no control characters.
-fn query(script: &Script<'_>, out: &mut Out) {
+fn query(said: &mut Said<'_, '_>) {
+    let script = said.script;
     let Some(query) = script.context().and_then(|context| context.used("query")) else { return };
     if let Some(constructor) = script.entity("Query") {
-        out.assert(&format!("(= {query} ({constructor} \"query\"))"));
+        said.assert(&format!("(= {query} ({constructor} \"query\"))"));
     }
     let repeated = script.attributes("Query", &query).and_then(|query| query.used("repeated"));
     if let (Some(keys), Some(repeated)) = (script.function("tagKeys[Query]"), repeated) {
-        out.assert(&format!("(= (set.inter ({keys} {query}) {repeated}) (as set.empty (Set String)))"));
+        said.assert(&format!("(= (set.inter ({keys} {query}) {repeated}) (as set.empty (Set String)))"));
     }
-    for value in script.applications("tagVals[Query]") {
-        out.assert(&format!("(str.in_re {value} {})", regex::printable()));
-    }
-}
-
-/// `path_globs` has a pattern where the pattern matches.
-fn patterns(known: &BTreeMap<String, String>, globs: &str, path: &str, script: &Script<'_>, out: &mut Out) {
-    for (name, language) in known {
-        let name = regex::literal(name);
-        if script.mentions(&name) {
-            out.assert(&format!("(= (set.member {name} {globs}) (str.in_re {path} {language}))"));
+    if said.strength > Strength::Related {
+        for value in script.applications("tagVals[Query]") {
+            said.within(value, &regex::printable());
         }
     }
 }
 
-/// The segments of `path`, taken apart from either end as far as the script names them.
-fn pieces(prefix: &str, segments: &str, path: &str, script: &Script<'_>, out: &mut Out) {
-    let Some(record) = script.record_of("Segments") else { return };
-    let record = record.at(segments);
-    if let Some(count) = record.used("count") {
-        let none = format!("(= {path} \"\")");
-        out.assert(&format!("(and (bvsle (_ bv0 64) {count}) (bvsle {count} (_ bv16384 64)))"));
-        out.assert(&format!("(= (= {count} (_ bv0 64)) {none})"));
-        for at_least in script.thresholds(&count) {
-            let language = regex::segments_at_least(at_least);
-            out.assert(&format!("(= (bvsle (_ bv{at_least} 64) {count}) (str.in_re {path} {language}))"));
-        }
-    }
-    for (end, head) in [('h', true), ('t', false)] {
-        let used: BTreeSet<usize> = (0..16).filter(|n| record.used(&format!("{end}{n}")).is_some()).collect();
-        let Some(last) = used.last().copied() else { continue };
-        let mut rest = path.to_owned();
-        for n in 0..=last {
-            let (piece, next) = (format!("{prefix}{end}{n}"), format!("{prefix}{end}{n}_rest"));
-            out.declare(&piece);
-            out.declare(&next);
-            let whole = if head {
-                format!("(str.++ \"/\" {piece} {next})")
-            } else {
-                format!("(str.++ {next} \"/\" {piece})")
-            };
-            // What is left is nothing, or segments again.
-            let left = format!("(or (= {next} \"\") (str.prefixof \"/\" {next}))");
-            let there = format!("(and (= {rest} {whole}) (not (str.contains {piece} \"/\")) {left})");
-            let absent = format!("(and (= {piece} \"\") (= {next} \"\"))");
-            out.assert(&format!("(ite (= {rest} \"\") {absent} {there})"));
-            if let Some(attribute) = record.used(&format!("{end}{n}")) {
-                let value = format!("(ite (= {rest} \"\") (as none (Option String)) (some {piece}))");
-                out.assert(&format!("(= {attribute} {value})"));
-            }
-            rest = next;
-        }
-    }
+/// What is said, and of which script.
+struct Said<'s, 'a> {
+    script: &'s Script<'a>,
+    strength: Strength,
+    text: String,
 }
 
-struct Out(String);
-
-impl Out {
+impl Said<'_, '_> {
     fn assert(&mut self, what: &str) {
-        self.0.push_str(&format!("(assert {what})\n"));
+        self.text.push_str(&format!("(assert {what})\n"));
     }
 
     fn declare(&mut self, name: &str) {
-        self.0.push_str(&format!("(declare-const {name} String)\n"));
+        self.text.push_str(&format!("(declare-const {name} String)\n"));
     }
+
+    fn within(&mut self, string: &str, language: &str) {
+        self.assert(&format!("(str.in_re {string} {language})"));
+    }
+
+    /// `path_globs` has a pattern where the pattern matches.
+    fn patterns(&mut self, known: &BTreeMap<String, String>, globs: &str, path: &str) {
+        for (name, language) in known {
+            let name = regex::literal(name);
+            if self.script.mentions(&name) {
+                self.assert(&format!("(= (set.member {name} {globs}) (str.in_re {path} {language}))"));
+            }
+        }
+    }
+
+    /// What is asked of a path's segments, as questions about the path.
+    fn segments(&mut self, segments: &str, path: &str) {
+        let script = self.script;
+        let Some(record) = script.segments(segments) else { return };
+        if let Some(count) = record.used("count") {
+            self.assert(&format!("(and (bvsle (_ bv0 64) {count}) (bvsle {count} (_ bv65536 64)))"));
+            for at_least in script.thresholds(&count) {
+                let language = regex::segments_at_least(at_least);
+                self.assert(&format!("(= (bvsle (_ bv{at_least} 64) {count}) (str.in_re {path} {language}))"));
+            }
+        }
+        let names = (0..16).flat_map(|n| [(format!("h{n}"), n, true), (format!("t{n}"), n, false)]);
+        for (name, n, from_head) in names {
+            let Some(piece) = record.used(&name) else { continue };
+            let there = format!("(str.in_re {path} {})", regex::segments_at_least(n + 1));
+            self.assert(&format!("(= (not (= {piece} (as none (Option String)))) {there})"));
+            for (answer, test) in script.tests(&format!("(val {piece})")) {
+                let language = match test {
+                    Test::Equals(literal) => format!("(str.to_re {literal})"),
+                    Test::Within(language) => language.replace("re.allchar", &regex::not_slash()),
+                };
+                // A slash can only stand in a literal, and no segment has one.
+                let means = if language.contains("(str.to_re \"") && has_slash(&language) {
+                    "false".to_owned()
+                } else {
+                    format!("(str.in_re {path} {})", regex::with_segment(n, from_head, language))
+                };
+                self.assert(&format!("(=> {there} (= {answer} {means}))"));
+            }
+        }
+    }
+}
+
+/// Whether a literal in a language has a slash in it.
+fn has_slash(language: &str) -> bool {
+    // Every second piece between quotes is a literal; a quote within one is two quotes, which changes nothing here.
+    // `not_slash` has literals without slashes only.
+    language.split('"').skip(1).step_by(2).any(|literal| literal.contains('/'))
 }

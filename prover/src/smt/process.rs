@@ -38,6 +38,8 @@ pub(super) struct Session {
     /// What is known of requests besides what the schema says.
     pub(super) facts: Facts,
     pub(super) strength: Strength,
+    /// What part of the time that is left a question may take: one in so many.
+    pub(super) patience: u32,
     deadline: Instant,
     marks: u64,
     /// Questions that had no model, by their text. Most repeat from method to method.
@@ -79,7 +81,8 @@ impl Session {
             stderr: said,
             script: Vec::new(),
             facts: Facts::default(),
-            strength: Strength::Known,
+            strength: Strength::Related,
+            patience: 1,
             deadline,
             marks: 0,
             unsat: HashSet::new(),
@@ -151,7 +154,8 @@ impl Session {
             return Ok(Decision::Unsat);
         }
         self.questions += 1;
-        let left = self.deadline.saturating_duration_since(Instant::now()).as_millis().max(1);
+        let left = self.deadline.saturating_duration_since(Instant::now()) / self.patience.max(1);
+        let left = left.as_millis().max(1);
         let rest = question.strip_prefix("(reset)\n").unwrap_or(question);
         let answer = self.ask(&format!("(reset)\n(set-option :tlimit-per {left})\n{rest}(check-sat)\n")).await?;
         match answer.trim() {

@@ -1,6 +1,6 @@
 //! Regular expressions in SMT-LIB: what the strings of a canonical request look like, and patterns with `?`.
 //!
-//! INVARIANT: each language of a [`Strength::Known`](super::facts::Strength) fact contains every value that the
+//! INVARIANT: each language but those called plain contains every value that the
 //! runtime can build. Where it has more, replay refuses the witness.
 
 use narrowgate_core::pattern::{PathPattern, Segment};
@@ -70,28 +70,24 @@ fn bytes(keep: impl Fn(u8) -> bool) -> String {
     union(ranges.into_iter().map(|(first, last)| range(&char::from(first).to_string(), &char::from(last).to_string())))
 }
 
-/// Every character but `/` that a Rust string and SMT-LIB both have.
+/// Every character but `/`.
 pub(super) fn not_slash() -> String {
-    union([range("\u{0}", "."), range("0", "\u{d7ff}"), range("\u{e000}", "\u{2ffff}")])
+    union([range("\u{0}", "."), range("0", LAST)])
 }
 
-fn any_char() -> String {
-    union([range("\u{0}", "\u{d7ff}"), range("\u{e000}", "\u{2ffff}")])
-}
+/// The last character of SMT-LIB's strings.
+const LAST: &str = "\u{2ffff}";
+/// Any text at all.
+const ALL: &str = "re.all";
 
-/// Any text.
+/// Any text that a Rust string can be: the surrogates are no characters there.
 pub(super) fn text() -> String {
-    star(&any_char())
+    star(&union([range("\u{0}", "\u{d7ff}"), range("\u{e000}", LAST)]))
 }
 
 /// A query's value: no control characters.
 pub(super) fn printable() -> String {
     star(&union([range(" ", "~"), range("\u{a0}", "\u{d7ff}"), range("\u{e000}", "\u{2ffff}")]))
-}
-
-/// An executable's path, or nothing.
-pub(super) fn executable() -> String {
-    optional(&concat([word("/"), text()]))
 }
 
 /// 64 hex digits, or nothing.
@@ -116,7 +112,7 @@ pub(super) fn host_name() -> String {
 pub(super) fn numeric_end() -> String {
     let digits = plus(&bytes(|b| b.is_ascii_digit()));
     let hex = concat([word("0x"), star(&bytes(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase()))]);
-    concat([optional("(re.++ re.all (str.to_re \".\"))"), union([digits, hex])])
+    concat([optional(&concat([ALL.to_owned(), word(".")])), union([digits, hex])])
 }
 
 /// Dotted quads.
@@ -145,16 +141,35 @@ pub(super) fn plain_host() -> String {
     concat([label.clone(), plus(&concat([word("."), label]))])
 }
 
-/// Text in which at least `count` times a piece without `separator` follows one: segments of a path.
+/// Paths with at least `count` segments, given that they begin with a slash: as many slashes. This form, with anything
+/// between, is the one that solvers are quick with.
 pub(super) fn segments_at_least(count: usize) -> String {
-    let segment = concat([word("/"), star(&not_slash())]);
-    concat([format!("((_ re.loop {count} {count}) {segment})"), star(&segment)])
+    concat(std::iter::repeat_n([word("/"), ALL.to_owned()], count).flatten())
 }
 
 /// Names with at least `count` labels.
 pub(super) fn labels_at_least(count: usize) -> String {
-    let label = star(&union([range("\u{0}", "-"), range("/", "\u{2ffff}")]));
-    concat([label.clone(), format!("((_ re.loop {n} {n}) {dot})", n = count.saturating_sub(1), dot = concat([word("."), label])), "re.all".to_owned()])
+    let more = std::iter::repeat_n([word("."), ALL.to_owned()], count.saturating_sub(1)).flatten();
+    concat([ALL.to_owned()].into_iter().chain(more))
+}
+
+/// Paths whose segment number `n`, from 0 and from either end, is in `segment`, a language without slashes.
+pub(super) fn with_segment(n: usize, from_head: bool, segment: String) -> String {
+    let others = std::iter::repeat_n(concat([word("/"), star(&not_slash())]), n);
+    if from_head {
+        let rest = optional(&concat([word("/"), ALL.to_owned()]));
+        concat(others.chain([word("/"), segment, rest]))
+    } else {
+        concat([ALL.to_owned(), word("/"), segment].into_iter().chain(others))
+    }
+}
+
+/// Canonical hosts that are no names: no other has a colon or is four numbers.
+pub(super) fn address() -> String {
+    let digits = || plus(&range("0", "9"));
+    let dot = || word(".");
+    let colon = concat([ALL.to_owned(), word(":"), ALL.to_owned()]);
+    union([colon, concat([digits(), dot(), digits(), dot(), digits(), dot(), digits()])])
 }
 
 /// Canonical paths, and some more: which bytes stay encoded is said, what encodings spell together is not.
@@ -170,17 +185,17 @@ pub(super) fn path() -> String {
     concat([word("/"), star(&union([literal, concat([word("%"), encoded])]))])
 }
 
-/// Paths that a person takes for one.
+/// Paths that a person takes for one. Few ranges: each is a case to the solver.
 pub(super) fn plain_path() -> String {
-    concat([word("/"), star(&bytes(|b| may_stay_literal(b) || b == b'/'))])
+    concat([word("/"), star(&union([range("-", "9"), range("_", "_"), range("a", "z")]))])
 }
 
 /// What no canonical path looks like: an empty segment before the end, and `.` and `..`.
 pub(super) fn dotted_or_empty_segment() -> String {
     let dots = union([word("."), word("..")]);
     union([
-        "(re.++ re.all (str.to_re \"//\") re.all)".to_owned(),
-        concat(["re.all".to_owned(), word("/"), dots, optional("(re.++ (str.to_re \"/\") re.all)")]),
+        concat([ALL.to_owned(), word("//"), ALL.to_owned()]),
+        concat([ALL.to_owned(), word("/"), dots, optional(&concat([word("/"), ALL.to_owned()]))]),
     ])
 }
 
