@@ -22,10 +22,10 @@ use super::script::{Script, Test};
 pub(super) enum Strength {
     /// How a request's attributes relate to each other.
     Related,
-    /// And that they have a canonical form.
-    Canonical,
     /// And that hosts and paths are of the kind that people write.
     Plain,
+    /// And, in place of that, that everything has its canonical form.
+    Canonical,
 }
 
 /// What is to be said about the requests of one environment.
@@ -83,9 +83,10 @@ impl Facts {
         if endpoint.used("host").is_none() && labels.is_none() {
             return;
         }
+        said.assert(&format!("(not (str.in_re {host} {}))", regex::odd_host()));
         match said.strength {
             Strength::Related => {}
-            Strength::Plain => said.within(&host, &regex::plain_host()),
+            Strength::Plain => said.within(&host, &regex::plain()),
             Strength::Canonical => {
                 let within = |language: &str| format!("(str.in_re {host} {language})");
                 let name = format!("(and {} (not {}))", within(&regex::host_name()), within(&regex::numeric_end()));
@@ -153,10 +154,11 @@ impl Facts {
         if let Some(segments) = context.used("segments") {
             said.segments(&segments, &path);
         }
-        if said.strength > Strength::Related {
-            let plain = said.strength == Strength::Plain;
-            said.within(&path, &if plain { regex::plain_path() } else { regex::path() });
-            said.assert(&format!("(not (str.in_re {path} {}))", regex::dotted_or_empty_segment()));
+        said.assert(&format!("(not (str.in_re {path} {}))", regex::dotted_or_empty_segment()));
+        match said.strength {
+            Strength::Related => {}
+            Strength::Plain => said.within(&path, &regex::plain()),
+            Strength::Canonical => said.within(&path, &regex::path()),
         }
     }
 }

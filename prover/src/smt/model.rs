@@ -1,8 +1,8 @@
 //! From a solver's model to a request that exists.
 //!
-//! A model speaks of what the question mentions; elsewhere it has whatever the solver wrote. What is no canonical
-//! value is replaced by one that a person recognises, and Cedar's authorizer says whether the result is a
-//! counterexample.
+//! A model speaks of what the question mentions; elsewhere it has whatever the solver wrote, and solvers are told
+//! little of which characters a host or a path may have. What is not canonical is mended, keeping its shape, and
+//! Cedar's authorizer says whether the result is a counterexample.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use cedar_policy_symcc::Env as Model;
 use narrowgate_core::cedar;
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::request::{
-    CanonicalPath, Host, Method, Operation, PathOptions, Port, Process, Query, Request, Target,
+    CanonicalPath, Host, Method, Operation, PathOptions, Port, Process, Query, Request, Target, may_stay_literal,
 };
 
 use crate::replay::{Witness, confirms};
@@ -36,8 +36,12 @@ pub(super) fn witness(
     candidate: &Compiled,
     ceiling: &Compiled,
 ) -> Option<(Witness, String)> {
-    let mut parts = Parts::read(model, action);
-    let mut request = parts.request(action).filter(|request| confirms(request, candidate, ceiling))?;
+    let read = Parts::read(model, action);
+    let (mut parts, mut request) = FILLERS.into_iter().find_map(|filler| {
+        let parts = read.clone().mended(filler);
+        let request = parts.request(action).filter(|request| confirms(request, candidate, ceiling))?;
+        Some((parts, request))
+    })?;
     for simpler in SIMPLER {
         let mut tried = parts.clone();
         simpler(&mut tried);
@@ -55,6 +59,9 @@ pub(super) fn witness(
     let policy = allowing(&request, candidate)?;
     Some((Witness { request, query: parts.query }, policy))
 }
+
+/// What stands in for characters that cannot be: one of them is in no literal nearby, most of the time.
+const FILLERS: [char; 3] = ['x', 'q', '7'];
 
 /// One thing at a time, what matters most to a reader first.
 const SIMPLER: [fn(&mut Parts); 11] = [
@@ -112,7 +119,6 @@ impl Parts {
             query,
         }
         .named_by_entities(model)
-        .mended()
     }
 
     /// A policy may name the principal and the resource by their entities' ids alone.
@@ -130,9 +136,13 @@ impl Parts {
         self
     }
 
-    /// What is not canonical, replaced.
-    fn mended(mut self) -> Parts {
-        if !Host::parse(&self.host).is_ok_and(|host| host.as_str() == self.host) {
+    /// What is not canonical, made so.
+    fn mended(mut self, filler: char) -> Parts {
+        let is_host = |host: &str| Host::parse(host).is_ok_and(|parsed| parsed.as_str() == host);
+        if !is_host(&self.host) {
+            self.host = host(&self.host, filler);
+        }
+        if !is_host(&self.host) {
             self.host = "example.com".to_owned();
         }
         if self.port == 0 {
@@ -145,17 +155,22 @@ impl Parts {
         if self.process.sha256.len() != 64 || !self.process.sha256.bytes().all(hex) {
             self.process.sha256 = String::new();
         }
-        let options = PathOptions { allow_encoded_slash: true, ..PathOptions::default() };
-        if !CanonicalPath::parse(&self.path, &options).is_ok_and(|path| path.as_str() == self.path) {
+        let is_path = |path: &str| {
+            let options = PathOptions { allow_encoded_slash: true, ..PathOptions::default() };
+            CanonicalPath::parse(path, &options).is_ok_and(|parsed| parsed.as_str() == path)
+        };
+        if !is_path(&self.path) {
+            self.path = path(&self.path, filler);
+        }
+        if !is_path(&self.path) {
             self.path = "/".to_owned();
         }
         if !Method::parse(&self.method).is_ok_and(|method| method.action() == "OTHER") {
             self.method = "PROPFIND".to_owned();
         }
-        let readable = |key: &str, values: &[String]| {
-            Query::from_pairs(values.iter().map(|value| (key, value.as_str()))).is_ok()
-        };
-        self.query.retain(|key, values| readable(key, values));
+        let printable = |c: char| if c.is_control() { filler } else { c };
+        self.query.values_mut().flatten().for_each(|value| *value = value.chars().map(printable).collect());
+        self.query.retain(|key, _| !key.chars().any(char::is_control));
         self
     }
 
@@ -175,6 +190,35 @@ impl Parts {
         let request = Request { process: self.process.clone(), host, port, operation, now: self.now };
         (request.operation.action() == action).then_some(request)
     }
+}
+
+/// As many labels, of characters that a name has.
+fn host(text: &str, filler: char) -> String {
+    let label = |label: &str| {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+        let label: String = label.chars().map(|c| if fits(c) { c } else { filler }).collect();
+        let edge = |c: char| if c == '-' { filler } else { c };
+        let mut label: Vec<char> = if label.is_empty() { vec![filler] } else { label.chars().collect() };
+        if let Some(first) = label.first_mut() {
+            *first = edge(*first);
+        }
+        if let Some(last) = label.last_mut() {
+            *last = edge(*last);
+        }
+        String::from_iter(label)
+    };
+    text.split('.').map(label).collect::<Vec<_>>().join(".")
+}
+
+/// As many segments, of characters that a path has.
+fn path(text: &str, filler: char) -> String {
+    let segment = |segment: &str| match segment {
+        "" | "." | ".." => filler.to_string(),
+        other => other.chars().map(|c| if u8::try_from(c).is_ok_and(may_stay_literal) { c } else { filler }).collect(),
+    };
+    let text = text.strip_prefix('/').unwrap_or(text);
+    let (body, slash) = text.strip_suffix('/').map_or((text, ""), |body| (body, "/"));
+    format!("/{}{slash}", body.split('/').map(segment).collect::<Vec<_>>().join("/"))
 }
 
 /// The first of the candidate's policies by which Cedar allows the request.

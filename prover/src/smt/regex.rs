@@ -135,12 +135,6 @@ pub(super) fn ipv6() -> String {
     concat([part(), word(":"), part()])
 }
 
-/// Names that a person takes for one.
-pub(super) fn plain_host() -> String {
-    let label = concat([bytes(|b| b.is_ascii_lowercase()), star(&bytes(|b| b.is_ascii_lowercase() || b.is_ascii_digit()))]);
-    concat([label.clone(), plus(&concat([word("."), label]))])
-}
-
 /// Paths with at least `count` segments, given that they begin with a slash: as many slashes. This form, with anything
 /// between, is the one that solvers are quick with.
 pub(super) fn segments_at_least(count: usize) -> String {
@@ -185,9 +179,17 @@ pub(super) fn path() -> String {
     concat([word("/"), star(&union([literal, concat([word("%"), encoded])]))])
 }
 
-/// Paths that a person takes for one. Few ranges: each is a case to the solver.
-pub(super) fn plain_path() -> String {
-    concat([word("/"), star(&union([range("-", "9"), range("_", "_"), range("a", "z")]))])
+/// What hosts and paths that people write are made of, and some more: few ranges, for each is a case to the solver.
+pub(super) fn plain() -> String {
+    star(&union([range("-", "9"), range("_", "z")]))
+}
+
+/// What no canonical host looks like: an empty label, or a dot in an IPv6 address.
+pub(super) fn odd_host() -> String {
+    let all = || ALL.to_owned();
+    let (first, last) = (concat([word("."), all()]), concat([all(), word(".")]));
+    let mixed = |a: &str, b: &str| concat([all(), word(a), all(), word(b), all()]);
+    union([word(""), first, last, concat([all(), word(".."), all()]), mixed(":", "."), mixed(".", ":")])
 }
 
 /// What no canonical path looks like: an empty segment before the end, and `.` and `..`.
