@@ -1,0 +1,59 @@
+//! The exact engine, cvc5 and Cedar's authorizer agree on random pairs of policies.
+//!
+//! A few pairs in a test run; `NARROWGATE_PAIRS=5000` and `NARROWGATE_SEED=1` for more and others.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use std::collections::BTreeMap;
+
+use arbitrary::Unstructured;
+use narrowgate_tests::oracles::engines::{Agreement, engines_agree, solver};
+use narrowgate_tests::{generators, hard};
+
+const PAIRS: usize = 48;
+
+fn number(name: &str) -> Option<usize> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text:?} is no number")))
+}
+
+/// The same bytes for the same pair, on every machine (splitmix64).
+fn bytes(seed: u64, pair: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ pair.wrapping_mul(0xD1B5_4A32_D192_ED03);
+    let next = move || {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)).to_le_bytes()
+    };
+    std::iter::repeat_with(next).take(512).flatten().collect()
+}
+
+#[test]
+fn the_engines_agree() {
+    let (pairs, seed) = (number("NARROWGATE_PAIRS").unwrap_or(PAIRS), number("NARROWGATE_SEED").unwrap_or(1));
+    let solver = solver();
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for at in 0..pairs {
+        let drawn = bytes(seed as u64, at as u64);
+        let mut u = Unstructured::new(&drawn);
+        let (candidate, ceiling) = hard::pair(&mut u).unwrap();
+        let samples: Vec<_> = (0..10).map(|_| generators::request(&mut u).unwrap()).collect();
+        let agreement = engines_agree(&candidate, &ceiling, &samples, &solver);
+        if let Agreement::SmtSilent(why) | Agreement::ExactSilent(why) = &agreement {
+            println!("pair {at}: {agreement:?} {why}");
+            if std::env::var_os("NARROWGATE_SHOW").is_some() {
+                println!("--- candidate\n{}\n--- ceiling\n{}", candidate.text(), ceiling.compiled().text());
+            }
+        }
+        *counts.entry(format!("{agreement:?}")).or_default() += 1;
+        if at % 100 == 99 {
+            println!("{} pairs of seed {seed}: {counts:?}", at + 1);
+        }
+    }
+    println!("{pairs} pairs of seed {seed}: {counts:?}");
+    let of = |word: &str| counts.get(word).copied().unwrap_or(0);
+    // Both answers must be common, and no answer rare, or this tests less than it says.
+    assert!(of("Within") * 10 > pairs && of("Exceeds") * 10 > pairs, "{counts:?}");
+    assert!((of("Within") + of("Exceeds")) * 20 >= pairs * 19, "{counts:?}");
+}
