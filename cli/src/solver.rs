@@ -30,6 +30,14 @@ pub(crate) fn find() -> Result<Option<Solver>, Failure> {
     Ok(on_path.or_else(installed).map(Solver::new))
 }
 
+/// For those who start a gateway: what proves there.
+pub(crate) fn engines(solver: Option<&Solver>) -> String {
+    match solver {
+        Some(solver) => format!("exact engine, then the SMT engine with {}", solver.program.display()),
+        None => format!("exact engine alone; for the SMT engine, {HOW}"),
+    }
+}
+
 fn in_path(path: &OsStr) -> Option<PathBuf> {
     std::env::split_paths(path).map(|folder| folder.join("cvc5")).find(|program| is_program(program))
 }

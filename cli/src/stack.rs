@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use narrowgate_core::policy::Policy;
 use narrowgate_gateway::{Config as GatewayConfig, Gateway};
+use narrowgate_prover::Solver;
 use narrowgate_proxy::{Config as ProxyConfig, GatewayClient, Proxy, ResolveEntry};
 
 use crate::client::{connect, segment};
@@ -43,6 +44,7 @@ pub(crate) struct Setup {
     /// Text and file name.
     pub(crate) ceiling: Option<(String, String)>,
     pub(crate) mode: Mode,
+    pub(crate) solver: Option<Solver>,
     pub(crate) listen: SocketAddr,
     pub(crate) gateway_listen: SocketAddr,
     pub(crate) resolve: Vec<ResolveEntry>,
@@ -73,6 +75,7 @@ impl Stack {
             ceiling: setup.ceiling.clone(),
             mode: setup.mode.into(),
             tls: None,
+            solver: setup.solver.clone(),
         })
         .await
         .map_err(Failure::invalid)?;

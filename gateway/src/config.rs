@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use narrowgate_prover::Solver;
+
 /// How a gateway is started.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -18,6 +20,8 @@ pub struct Config {
     pub mode: Mode,
     /// Certificate chain and private key, PEM files.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// The SMT solver for what the exact engine has no answer to; without one, that is not proven.
+    pub solver: Option<Solver>,
 }
 
 impl Config {
@@ -29,6 +33,7 @@ impl Config {
             ceiling: None,
             mode: Mode::Manual,
             tls: None,
+            solver: None,
         }
     }
 }

@@ -184,7 +184,10 @@ impl Judge {
             }
             Verdict::Unsupported(reason) => undecided(Code::Unsupported, &reason),
             Verdict::Inconclusive(reason) => undecided(Code::Inconclusive, &reason),
-            Verdict::Disagree(disagreement) => undecided(Code::Disagree, &disagreement.reason),
+            Verdict::Disagree(disagreement) => {
+                tracing::error!(policy = %outcome.digests.policy, "{}", disagreement.reason.message);
+                undecided(Code::Disagree, &disagreement.reason)
+            }
         };
         Judgement::Refused(Box::new(Refused { report, ..refused }))
     }

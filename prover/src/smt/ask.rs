@@ -1,7 +1,7 @@
 //! The questions: one for each permit of the candidate in each request environment, and, before, whether a forbid of
 //! the ceiling may fail.
 
-use cedar_policy::{Effect, Policy, PolicyId, PolicySet, RequestEnv};
+use cedar_policy::{Effect, Policy, PolicyId, PolicySet, RequestEnv, Schema};
 use cedar_policy_symcc::err::Error;
 use cedar_policy_symcc::{CedarSymCompiler, CompiledPolicy, CompiledPolicySet, SymEnv};
 use narrowgate_core::compile::Compiled;
@@ -71,10 +71,8 @@ impl<'a> Asker<'a> {
         let theirs = parts(ceiling.compiled(), Whose::Ceiling)?;
         let slices = Slices { candidate: side, ceiling: ceiling.side() };
         let facts = Facts::new(&candidate.globs().union(ceiling.compiled().globs()));
-        let mut envs: Vec<RequestEnv> = schema::cedar().request_envs().collect();
-        envs.sort_by_key(|env| env.action().id().unescaped().to_owned());
         let mut spurious = false;
-        for env in &envs {
+        for env in &environments(schema::cedar())? {
             self.environments_checked += 1;
             let action = env.action().id().unescaped().to_owned();
             smt.solver_mut().facts = facts.for_action(&action);
@@ -103,10 +101,6 @@ impl<'a> Asker<'a> {
                     }
                 }
             }
-        }
-        if self.environments_checked == 0 {
-            let message = "the schema admits no request, so nothing was checked";
-            return Err(Answer::Inconclusive(reason("no_environments", message)));
         }
         if let (true, Some(left_out)) = (spurious, mine.left_out.or(theirs.left_out)) {
             return Err(left_out);
@@ -201,6 +195,17 @@ impl<'a> Asker<'a> {
     }
 }
 
+/// Every request environment, in the order of the actions' names. None at all is no proof.
+fn environments(schema: &Schema) -> Result<Vec<RequestEnv>, Answer> {
+    let mut all: Vec<RequestEnv> = schema.request_envs().collect();
+    all.sort_by_key(|env| env.action().id().unescaped().to_owned());
+    if all.is_empty() {
+        let message = "the schema admits no request, so nothing was checked";
+        return Err(Answer::Inconclusive(reason("no_environments", message)));
+    }
+    Ok(all)
+}
+
 /// The policies by id, in one order whatever order Cedar keeps them in.
 fn parts(compiled: &Compiled, whose: Whose) -> Result<Parts<'_>, Answer> {
     let mut parts = Parts { permits: Vec::new(), forbids: Vec::new(), fallible: Vec::new(), left_out: None };
@@ -242,4 +247,30 @@ fn set<'a>(compiled: &Compiled, ids: impl Iterator<Item = &'a &'a str>) -> Resul
         }
     }
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+    use std::collections::HashMap;
+
+    use cedar_policy::SlotId;
+
+    use super::*;
+
+    #[test]
+    fn no_environment_is_no_proof() {
+        let (schema, _) = Schema::from_cedarschema_str("entity A; action \"group\";").unwrap();
+        let Err(Answer::Inconclusive(reason)) = environments(&schema) else { panic!("nothing to check") };
+        assert_eq!(reason.code, "no_environments");
+        assert_eq!(environments(schema::cedar()).unwrap().len(), 9);
+    }
+
+    #[test]
+    fn linked_templates_are_refused() {
+        let mut set: PolicySet = "permit(principal in ?principal, action, resource);".parse().unwrap();
+        let to = HashMap::from([(SlotId::principal(), "Sandbox::\"dev\"".parse().unwrap())]);
+        set.link(PolicyId::new("policy0"), PolicyId::new("linked"), to).unwrap();
+        assert!(admit(set.policy(&PolicyId::new("linked")).unwrap()).unwrap_err().contains("template"));
+    }
 }

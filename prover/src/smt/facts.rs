@@ -71,23 +71,26 @@ impl Facts {
         }
         let Some(host) = endpoint.get("host") else { return };
         let labels = endpoint.used("labels");
-        let address = format!("(str.in_re {host} {})", regex::address());
         if let Some(labels) = &labels {
-            said.assert(&format!("(= (= {labels} (_ bv0 64)) {address})"));
+            let none = format!("(= {labels} (_ bv0 64))");
             said.assert(&format!("(and (bvsle (_ bv0 64) {labels}) (bvsle {labels} (_ bv127 64)))"));
+            // Addresses have no labels and everything else has. Said in these pieces, solvers are quick with it.
+            said.assert(&format!("(=> {none} (str.in_re {host} {}))", regex::letters_of_addresses()));
+            said.assert(&format!("(=> (str.in_re {host} {}) {none})", regex::digits_of_addresses()));
+            said.assert(&format!("(=> (str.contains {host} \":\") {none})"));
             for count in said.script.thresholds(labels) {
                 let at_least = format!("(str.in_re {host} {})", regex::labels_at_least(count));
-                said.assert(&format!("(= (bvsle (_ bv{count} 64) {labels}) (and (not {address}) {at_least}))"));
+                said.assert(&format!("(= (bvsle (_ bv{count} 64) {labels}) (and (not {none}) {at_least}))"));
             }
         }
         if endpoint.used("host").is_none() && labels.is_none() {
             return;
         }
-        said.assert(&format!("(not (str.in_re {host} {}))", regex::odd_host()));
         match said.strength {
             Strength::Related => {}
             Strength::Plain => said.within(&host, &regex::plain()),
             Strength::Canonical => {
+                said.outside(&host, &regex::odd_hosts());
                 let within = |language: &str| format!("(str.in_re {host} {language})");
                 let name = format!("(and {} (not {}))", within(&regex::host_name()), within(&regex::numeric_end()));
                 said.assert(&format!("(or {name} {} {})", within(&regex::ipv4()), within(&regex::ipv6())));
@@ -154,7 +157,7 @@ impl Facts {
         if let Some(segments) = context.used("segments") {
             said.segments(&segments, &path);
         }
-        said.assert(&format!("(not (str.in_re {path} {}))", regex::dotted_or_empty_segment()));
+        said.outside(&path, &regex::odd_paths());
         match said.strength {
             Strength::Related => {}
             Strength::Plain => said.within(&path, &regex::plain()),
@@ -199,6 +202,12 @@ impl Said<'_, '_> {
 
     fn within(&mut self, string: &str, language: &str) {
         self.assert(&format!("(str.in_re {string} {language})"));
+    }
+
+    fn outside(&mut self, string: &str, languages: &[String]) {
+        for language in languages {
+            self.assert(&format!("(not (str.in_re {string} {language}))"));
+        }
     }
 
     /// `path_globs` has a pattern where the pattern matches.

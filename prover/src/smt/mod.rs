@@ -95,13 +95,21 @@ fn on_a_runtime(question: &Question<'_>, solver: &Solver, limits: &Limits) -> At
 
 async fn run(question: &Question<'_>, solver: &Solver, limits: &Limits) -> Attempt {
     let started = Instant::now();
-    let (session, label) = tokio::select! {
+    let mut session = match Session::start(solver, limits.deadline) {
+        Ok(session) => session,
+        Err(error) => return Attempt::without(unstarted(solver, &error)),
+    };
+    let begun = tokio::select! {
         biased;
-        begun = Session::start(solver, limits.deadline) => match begun {
-            Ok(begun) => begun,
-            Err(error) => return Attempt::without(unstarted(solver, &error)),
-        },
-        over = over(limits) => return Attempt::without(over),
+        begun = session.begin() => begun.map_err(|error| unstarted(solver, &error)),
+        over = over(limits) => Err(over),
+    };
+    let label = match begun {
+        Ok(label) => label,
+        Err(reason) => {
+            session.end().await;
+            return Attempt::without(reason);
+        }
     };
     let startup = started.elapsed();
     let mut smt = match CedarSymCompiler::new(session) {

@@ -49,8 +49,8 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Starts the solver and asks for its name and version, such as `cvc5/1.3.1`.
-    pub(super) async fn start(solver: &Solver, deadline: Instant) -> Result<(Session, String), SolverError> {
+    /// Starts the solver. It must be called on a runtime.
+    pub(super) fn start(solver: &Solver, deadline: Instant) -> Result<Session, SolverError> {
         let left = deadline.saturating_duration_since(Instant::now());
         let mut command = Command::new(&solver.program);
         command.args(&solver.args).args(["--lang=smt2", "--strings-exp"]);
@@ -74,7 +74,7 @@ impl Session {
                 kept.extend_from_slice(chunk.get(..room).unwrap_or_default());
             }
         });
-        let mut session = Session {
+        Ok(Session {
             child,
             stdin,
             stdout: BufReader::new(stdout),
@@ -87,11 +87,14 @@ impl Session {
             marks: 0,
             unsat: HashSet::new(),
             questions: 0,
-        };
-        let name = session.ask("(get-info :name)\n").await?;
-        let version = session.ask("(get-info :version)\n").await?;
-        let label = format!("{}/{}", quoted(&name)?, quoted(&version)?);
-        Ok((session, label))
+        })
+    }
+
+    /// Asks for the solver's name and version, such as `cvc5/1.3.1`.
+    pub(super) async fn begin(&mut self) -> Result<String, SolverError> {
+        let name = self.ask("(get-info :name)\n").await?;
+        let version = self.ask("(get-info :version)\n").await?;
+        Ok(format!("{}/{}", quoted(&name)?, quoted(&version)?))
     }
 
     /// Kills the solver and waits until it is gone.

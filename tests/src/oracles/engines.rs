@@ -6,7 +6,7 @@ use std::time::Duration;
 use narrowgate_core::cedar::is_allowed;
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::request::Request;
-use narrowgate_prover::{Ceiling, Engine, Options, Solver, Verdict, prove};
+use narrowgate_prover::{Ceiling, Engine, Options, Reason, Solver, Verdict, prove};
 
 /// What the engines came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,9 +16,9 @@ pub enum Agreement {
     /// Both show a request that is not.
     Exceeds,
     /// The exact engine has an answer and the SMT engine none, for this reason.
-    SmtSilent(String),
+    SmtSilent(Reason),
     /// The exact engine has none.
-    ExactSilent(String),
+    ExactSilent(Reason),
 }
 
 /// The solver to test with: `NARROWGATE_SOLVER`, or `cvc5` on the `PATH`, or what `cargo xtask tools` installed.
@@ -49,7 +49,8 @@ pub fn engines_agree(candidate: &Compiled, ceiling: &Ceiling, samples: &[Request
     let globs = candidate.globs().union(ceiling.compiled().globs());
     let exceeds = |r: &Request| is_allowed(candidate, r, &globs) && !is_allowed(ceiling.compiled(), r, &globs);
     let exact = limited(Engine::Exact, Duration::from_secs(10));
-    let smt = limited(Engine::Smt, Duration::from_secs(10));
+    // What it has no answer to in this time it mostly has none to in a minute.
+    let smt = limited(Engine::Smt, Duration::from_secs(3));
     for verdict in [&exact, &smt] {
         match verdict {
             Verdict::Exceeds(found) => assert!(exceeds(&found.request), "{:?}\n{}", found.request, context()),
@@ -66,8 +67,8 @@ pub fn engines_agree(candidate: &Compiled, ceiling: &Ceiling, samples: &[Request
         (Verdict::Within(_), Verdict::Exceeds(found)) | (Verdict::Exceeds(found), Verdict::Within(_)) => {
             panic!("one says within, one shows {:?}\nexact {exact:?}\n{}", found.request, context())
         }
-        (Verdict::Unsupported(reason) | Verdict::Inconclusive(reason), _) => Agreement::ExactSilent(reason.code.to_owned()),
-        (_, Verdict::Unsupported(reason) | Verdict::Inconclusive(reason)) => Agreement::SmtSilent(reason.code.to_owned()),
+        (Verdict::Unsupported(reason) | Verdict::Inconclusive(reason), _) => Agreement::ExactSilent(reason.clone()),
+        (_, Verdict::Unsupported(reason) | Verdict::Inconclusive(reason)) => Agreement::SmtSilent(reason.clone()),
         (Verdict::Disagree(_), _) | (_, Verdict::Disagree(_)) => unreachable!("one engine is asked at a time"),
     }
 }

@@ -261,6 +261,7 @@ async fn gateway(dir: &Path, ceiling: &str, listen: SocketAddr) -> Gateway {
         ceiling: Some((ceiling.to_owned(), "ceiling.cedar".to_owned())),
         mode: Mode::Manual,
         tls: None,
+        solver: None,
     };
     Gateway::start(config).await.expect("a gateway")
 }
