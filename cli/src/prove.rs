@@ -8,9 +8,7 @@ use narrowgate_core::compile::Compiled;
 use narrowgate_core::policy::{Policy, Role};
 use narrowgate_core::proposal::Proposal;
 use narrowgate_core::wire::Bundle;
-use narrowgate_prover::{
-    Approval, Engine, Options, Outcome, Proven, Reason, Report, SigningKey, Verdict, prove,
-};
+use narrowgate_prover::{Approval, Engine, Options, Outcome, Proven, Reason, Report, SigningKey, Verdict, prove};
 use owo_colors::OwoColorize as _;
 
 use crate::exit::{Ended, Exit, Failure};
@@ -82,7 +80,7 @@ impl Prove {
             Asked::Smt => Engine::Smt,
             Asked::Both => Engine::Both,
         });
-        let solver = solver::find()?;
+        let solver = if engine == Some(Engine::Exact) { None } else { solver::find()? };
         let options = Options { timeout: self.timeout, engine, solver, ..Options::default() };
         let outcome = prove(&compiled, &ceiling, &options);
         let report = Report::new(&outcome, &compiled);
@@ -209,7 +207,9 @@ fn text(outcome: &Outcome, report: &Report, ceiling: &Path) -> String {
     }
     field("checked", format!("{} request environments", outcome.environments_checked));
     field("took", format!("{:.1} µs", outcome.engine_time.as_secs_f64() * 1e6));
-    field("engine", outcome.engine.to_string());
+    if outcome.engine != Engine::Exact {
+        field("engine", outcome.engine.to_string());
+    }
     lines.join("\n")
 }
 

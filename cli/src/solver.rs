@@ -21,12 +21,15 @@ pub(crate) fn find() -> Result<Option<Solver>, Failure> {
         let path = PathBuf::from(&given);
         if path.components().count() > 1 && !is_program(&path) {
             let shown = path.display();
-            return Err(Failure::invalid(format!("NARROWGATE_SOLVER {shown}: expected the path of an SMT solver's program")));
+            return Err(Failure::invalid(format!(
+                "NARROWGATE_SOLVER {shown}: expected the path of an SMT solver's program"
+            )));
         }
         return Ok(Some(Solver::new(path)));
     }
     let on_path = variable("PATH").and_then(|path| in_path(&path));
-    let installed = || tools(variable("XDG_DATA_HOME").as_deref(), variable("HOME").as_deref()).filter(|path| is_program(path));
+    let installed =
+        || tools(variable("XDG_DATA_HOME").as_deref(), variable("HOME").as_deref()).filter(|path| is_program(path));
     Ok(on_path.or_else(installed).map(Solver::new))
 }
 

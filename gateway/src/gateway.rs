@@ -138,7 +138,10 @@ impl Gateway {
         }
         let service = Arc::new(Service {
             store,
-            judge: Judge { ceiling: Arc::new(ceiling), options: Options { solver: config.solver, ..Options::default() } },
+            judge: Judge {
+                ceiling: Arc::new(ceiling),
+                options: Options { solver: config.solver, ..Options::default() },
+            },
             ceiling: ceiling_view,
             key,
             keys,

@@ -104,7 +104,9 @@ fn queries() {
     let query = |query: &str| rules(&format!("{{ allow: {{ method: GET, path: \"/a\", query: {{ {query} }} }} }}"));
     check(&query("k: a"), &query("k: 'a*'"), "within");
     check(&query("k: 'a*'"), &query("k: a"), "exceeds");
-    let deny = rules("{ allow: { method: GET, path: \"/**\" } }], deny_rules: [{ method: GET, path: \"/**\", query: { k: x } }");
+    let deny = rules(
+        "{ allow: { method: GET, path: \"/**\" } }], deny_rules: [{ method: GET, path: \"/**\", query: { k: x } }",
+    );
     check(&query("k: a"), &deny, "within");
     check(&query("j: a"), &deny, "exceeds");
 }
@@ -170,9 +172,8 @@ fn entities_by_name() {
 #[test]
 fn what_is_known_of_requests() {
     let all = "permit(principal, action, resource);\n";
-    let when = |effect: &str, condition: &str| {
-        format!("{effect}(principal, action, resource) when {{ {condition} }};\n")
-    };
+    let when =
+        |effect: &str, condition: &str| format!("{effect}(principal, action, resource) when {{ {condition} }};\n");
     let never = [
         "resource.port == 0",
         "resource.port > 65535",

@@ -93,6 +93,8 @@ async fn perform(story: &mut Story, folder: &Path) -> Result<(), Stopped> {
         policy: Policy::parse(&policy, "policy.yaml", Role::Policy).map_err(Failure::undecided)?,
         ceiling: Some((CEILING.to_owned(), "ceiling.cedar".to_owned())),
         mode: Mode::Manual,
+        // The same on every machine.
+        solver: None,
         listen: any_port,
         gateway_listen: any_port,
         resolve: vec![

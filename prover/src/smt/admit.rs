@@ -1,8 +1,10 @@
 //! What the SMT engine is not asked about, because its question would not be the one that Cedar's evaluator answers.
 
 use cedar_policy::Policy;
-use cedar_policy::pst::{BinaryOp, Clause, EntityOrSlot, Expr, Literal, PatternElem, PrincipalConstraint, UnaryOp, Var};
 use cedar_policy::pst::ResourceConstraint;
+use cedar_policy::pst::{
+    BinaryOp, Clause, EntityOrSlot, Expr, Literal, PatternElem, PrincipalConstraint, UnaryOp, Var,
+};
 
 /// The last character that SMT-LIB's strings have.
 const LAST_CHARACTER: char = '\u{2ffff}';
@@ -100,8 +102,19 @@ fn cannot_fail(op: BinaryOp) -> bool {
     use BinaryOp::*;
     matches!(
         op,
-        Eq | NotEq | Less | LessEq | Greater | GreaterEq | And | Or | In | Contains | ContainsAll | ContainsAny
-            | GetTag | HasTag
+        Eq | NotEq
+            | Less
+            | LessEq
+            | Greater
+            | GreaterEq
+            | And
+            | Or
+            | In
+            | Contains
+            | ContainsAll
+            | ContainsAny
+            | GetTag
+            | HasTag
     )
 }
 

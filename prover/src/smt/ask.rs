@@ -122,9 +122,8 @@ impl<'a> Asker<'a> {
     ) -> Result<(), Answer> {
         for forbid in fallible {
             self.check_limits()?;
-            let compiled =
-                CompiledPolicy::compile_with_custom_symenv(forbid, env, schema::cedar(), symbolic.clone())
-                    .map_err(|error| self.gap(&error))?;
+            let compiled = CompiledPolicy::compile_with_custom_symenv(forbid, env, schema::cedar(), symbolic.clone())
+                .map_err(|error| self.gap(&error))?;
             (smt.solver_mut().strength, smt.solver_mut().patience) = (Strength::Related, 2);
             if !smt.check_never_errors_opt(&compiled).await.map_err(|error| self.gap(&error))? {
                 let message = format!(

@@ -79,9 +79,7 @@ pub(crate) fn decide(question: &Question<'_>, solver: Option<&Solver>, limits: &
         match thread.map(|thread| thread.join()) {
             Ok(Ok(attempt)) => attempt,
             Ok(Err(_)) => Attempt::without(reason("solver_failed", "a defect in the SMT engine: it panicked")),
-            Err(error) => {
-                Attempt::without(reason("solver_failed", &format!("no thread for the SMT engine: {error}")))
-            }
+            Err(error) => Attempt::without(reason("solver_failed", &format!("no thread for the SMT engine: {error}"))),
         }
     })
 }
@@ -157,8 +155,7 @@ impl Limits {
         if self.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
             return Some(reason("cancelled", "the caller gave up"));
         }
-        (Instant::now() >= self.deadline)
-            .then(|| reason("timeout", &format!("no answer within {:?}", self.timeout)))
+        (Instant::now() >= self.deadline).then(|| reason("timeout", &format!("no answer within {:?}", self.timeout)))
     }
 }
 

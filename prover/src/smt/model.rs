@@ -75,7 +75,9 @@ const SIMPLER: [fn(&mut Parts); 11] = [
     |parts| parts.host = "example.com".to_owned(),
     |parts| parts.path = "/".to_owned(),
     |parts| parts.method = "PROPFIND".to_owned(),
-    |parts| parts.query.values_mut().filter(|values| values.len() == 1).for_each(|values| *values = vec!["x".to_owned()]),
+    |parts| {
+        parts.query.values_mut().filter(|values| values.len() == 1).for_each(|values| *values = vec!["x".to_owned()])
+    },
 ];
 
 impl Parts {
@@ -87,7 +89,9 @@ impl Parts {
         let context = |name: &str| model.request.context().and_then(|context| context.get(name));
         let sandbox = model.request.principal().and_then(|uid| {
             let mut parents = model.entities.ancestors(uid)?;
-            parents.find(|parent| parent.type_name().basename() == "Sandbox").map(|parent| parent.id().unescaped().to_owned())
+            parents
+                .find(|parent| parent.type_name().basename() == "Sandbox")
+                .map(|parent| parent.id().unescaped().to_owned())
         });
         let process = Process {
             path: text(attribute(principal, "path")).unwrap_or_default(),

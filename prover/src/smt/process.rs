@@ -10,8 +10,8 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use cedar_policy_symcc::solver::{Decision, DecisionWithModel, Solver as SymccSolver, SolverError};
 use cedar_policy_symcc::SmtLibScript as _;
+use cedar_policy_symcc::solver::{Decision, DecisionWithModel, Solver as SymccSolver, SolverError};
 use narrowgate_core::digest::Digest;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};

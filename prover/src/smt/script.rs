@@ -117,7 +117,8 @@ impl<'a> Script<'a> {
 
     /// The attributes of a value of the schema's `Segments`, which is the only record with these.
     pub(super) fn segments(&self, value: &str) -> Option<Attributes<'_, 'a>> {
-        let mut found = self.records.iter().filter(|(_, names)| ["count", "h0", "t0"].iter().all(|n| names.contains(n)));
+        let mut found =
+            self.records.iter().filter(|(_, names)| ["count", "h0", "t0"].iter().all(|n| names.contains(n)));
         let (record, _) = found.next()?;
         found.next().is_none().then(|| Attributes { script: self, record, value: value.to_owned() })
     }
@@ -231,10 +232,14 @@ mod tests {
         let endpoint = script.attributes("Endpoint", script.variable("resource").unwrap()).unwrap();
         let host = endpoint.used("host").unwrap();
         assert_eq!(host, "(R0_a0 (f0 t0))");
-        let tests: Vec<String> = script.tests(&host).into_iter().map(|(symbol, test)| match test {
-            Test::Equals(text) => format!("{symbol} = {text}"),
-            Test::Within(text) => format!("{symbol} in {text}"),
-        }).collect();
+        let tests: Vec<String> = script
+            .tests(&host)
+            .into_iter()
+            .map(|(symbol, test)| match test {
+                Test::Equals(text) => format!("{symbol} = {text}"),
+                Test::Within(text) => format!("{symbol} in {text}"),
+            })
+            .collect();
         assert_eq!(tests, [r#"t3 = "a ) ; {b}""#, r#"t4 in (re.++ (str.to_re "/") re.all)"#, r#"t5 = "x y""#]);
         assert_eq!(script.thresholds(&endpoint.used("labels").unwrap()), BTreeSet::from([2, 3]));
         assert_eq!(script.entity("Endpoint"), Some("E1"));

@@ -23,8 +23,11 @@ impl<'a> Slices<'a> {
         let Some((side, at)) = self.candidate.and_then(|side| Some((side, position(side, action)?))) else {
             return all.to_vec();
         };
-        let here: BTreeSet<&str> =
-            [&side.permits, &side.forbids].into_iter().filter_map(|by_env| by_env.get(at)).flat_map(|i| ids(side, i)).collect();
+        let here: BTreeSet<&str> = [&side.permits, &side.forbids]
+            .into_iter()
+            .filter_map(|by_env| by_env.get(at))
+            .flat_map(|i| ids(side, i))
+            .collect();
         all.iter().filter(|id| here.contains(*id) || is_unread(side, id)).copied().collect()
     }
 

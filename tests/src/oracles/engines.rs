@@ -6,7 +6,8 @@ use std::time::Duration;
 use narrowgate_core::cedar::is_allowed;
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::request::Request;
-use narrowgate_prover::{Ceiling, Engine, Options, Reason, Solver, Verdict, prove};
+pub use narrowgate_prover::Solver;
+use narrowgate_prover::{Ceiling, Engine, Options, Reason, Verdict, prove};
 
 /// What the engines came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
