@@ -65,8 +65,11 @@ fn a_solver_is_found_where_it_is_named_or_installed() {
     let (named, data) = (format!("{bin}/cvc5"), data.display().to_string());
     let sh = "/usr/bin:/bin";
     let path = format!("{bin}:{sh}");
-    let places: [&[(&str, &str)]; 3] =
-        [&[("NARROWGATE_SOLVER", &named), ("PATH", sh)], &[("PATH", &path)], &[("XDG_DATA_HOME", &data), ("HOME", "/")]];
+    let places: [&[(&str, &str)]; 3] = [
+        &[("NARROWGATE_SOLVER", &named), ("PATH", sh)],
+        &[("PATH", &path)],
+        &[("XDG_DATA_HOME", &data), ("HOME", "/")],
+    ];
     for env in places {
         // Whoever answers this is a solver, real or not.
         let ran = prove(&dir, env, &["--ceiling", "sums.cedar", "--format", "json"]);

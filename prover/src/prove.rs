@@ -139,12 +139,11 @@ pub fn prove(candidate: &Compiled, ceiling: &Ceiling, options: &Options) -> Outc
         Some(Engine::Smt) => solve(side.as_ref().ok()),
         Some(Engine::Both) => {
             let first = exact(budget);
-            match together(first, solve(side.as_ref().ok())) {
-                Ok(decided) => decided,
-                Err((disagreement, decided)) => {
-                    return decided.outcome(Verdict::Disagree(Box::new(disagreement)), digests);
-                }
+            let (decided, disagreement) = together(first, solve(side.as_ref().ok()));
+            if let Some(disagreement) = disagreement {
+                return decided.outcome(Verdict::Disagree(Box::new(disagreement)), digests);
             }
+            decided
         }
         None => {
             let first = exact(budget);
@@ -223,9 +222,10 @@ fn second(first: Decided, mut second: Decided) -> Decided {
 }
 
 /// Both engines' answers as one, or their disagreement.
-fn together(exact: Decided, smt: Decided) -> Result<Decided, (Disagreement, Decided)> {
+fn together(exact: Decided, smt: Decided) -> (Decided, Option<Disagreement>) {
+    let nothing = Reason { code: "engines_disagree", message: String::new() };
     let mut both = Decided {
-        answer: Answer::Within,
+        answer: Answer::Inconclusive(nothing),
         engine: Engine::Both,
         time: exact.time + smt.time,
         startup: smt.startup,
@@ -235,14 +235,15 @@ fn together(exact: Decided, smt: Decided) -> Result<Decided, (Disagreement, Deci
     match join(exact.answer, smt.answer) {
         Joint::Agreed(answer, engine) => {
             (both.answer, both.engine) = (answer, engine);
-            Ok(both)
+            (both, None)
         }
         Joint::Disagree { exact, smt } => {
             let reason = Reason {
                 code: "engines_disagree",
                 message: format!("the engines disagree, which is a defect in one: exact: {exact}; SMT: {smt}"),
             };
-            Err((Disagreement { exact, smt, reason }, both))
+            both.answer = Answer::Inconclusive(reason.clone());
+            (both, Some(Disagreement { exact, smt, reason }))
         }
     }
 }

@@ -197,7 +197,7 @@ fn what_is_known_of_requests() {
     ];
     for condition in never {
         check(&when("permit", condition), &when("permit", "resource.port == 0"), "within");
-        check(&all.to_owned(), &format!("{all}{}", when("forbid", condition)), "within");
+        check(all, &format!("{all}{}", when("forbid", condition)), "within");
     }
     let sometimes = [
         "resource.port == 65535",
@@ -213,7 +213,7 @@ fn what_is_known_of_requests() {
     ];
     for condition in sometimes {
         check(&when("permit", condition), &when("permit", "resource.port == 0"), "exceeds");
-        check(&all.to_owned(), &format!("{all}{}", when("forbid", condition)), "exceeds");
+        check(all, &format!("{all}{}", when("forbid", condition)), "exceeds");
     }
 }
 

@@ -240,8 +240,7 @@ fn set<'a>(compiled: &Compiled, ids: impl Iterator<Item = &'a &'a str>) -> Resul
     let mut out = PolicySet::new();
     for id in ids {
         let policy = compiled.policies().policy(&PolicyId::new(*id));
-        let added = policy.map(|policy| out.add(policy.clone()));
-        if !matches!(added, Some(Ok(()))) {
+        if policy.is_none_or(|policy| out.add(policy.clone()).is_err()) {
             return Err(Answer::Inconclusive(reason("solver_failed", &format!("a defect: no policy {id:?}"))));
         }
     }
