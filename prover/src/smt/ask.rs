@@ -80,7 +80,8 @@ impl<'a> Asker<'a> {
             self.check_forbids(smt, &theirs.fallible, env, &symbolic).await?;
             for permit in slices.in_play(&action, &mine.permits) {
                 self.check_limits()?;
-                let (forbids, covers) = slices.beside(permit, &action, &mine.forbids, &theirs.permits);
+                let (forbids, covers) =
+                    slices.beside(permit, &action, &mine.forbids, &theirs.permits, self.limits.deadline);
                 let inside = set(candidate, [permit].iter().chain(&forbids))?;
                 let bound = set(ceiling.compiled(), covers.iter().chain(&theirs.forbids))?;
                 let compile = |policies: &PolicySet| {

@@ -3,11 +3,19 @@
 //! A permit of the ceiling that has no request in common with the candidate's permit cannot cover any of it, and a
 //! forbid of the candidate that has none cannot take any away. Leaving them out leaves the answer as it is; asking
 //! about everything at once is what SMT solvers do not finish. Every forbid of the ceiling stays.
+//!
+//! The exact engine says what has a request in common. Were it wrong, the ceiling would allow less or the candidate
+//! more than they do, and "within" would only be harder to reach: the second opinion stays one.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use crate::ceiling::{Index, Side};
 use crate::lower::Cube;
+use crate::solve::{Budget, find_uncovered};
+
+/// How far the exact engine looks for a request that two rules have in common. Past that, they may have one.
+const STATES: usize = 2_000;
 
 /// The two sides as the exact engine reads them, where it can.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +47,7 @@ impl<'a> Slices<'a> {
         action: &str,
         forbids: &[&'a str],
         permits: &[&'a str],
+        deadline: Instant,
     ) -> (Vec<&'a str>, Vec<&'a str>) {
         let target = self.candidate.filter(|side| !is_unread(side, permit)).and_then(|side| {
             let index = side.permits.get(position(side, action)?)?;
@@ -50,7 +59,13 @@ impl<'a> Slices<'a> {
         };
         let near = |side: &'a Side, by_env: &'a [Index], all: &[&'a str]| {
             let Some(index) = position(side, action).and_then(|at| by_env.get(at)) else { return all.to_vec() };
-            let overlaps = |cube: &Cube| target.iter().any(|mine| mine.and(cube).is_some());
+            let overlaps = |cube: &Cube| {
+                let both = target.iter().filter_map(|mine| mine.and(cube));
+                both.into_iter().any(|both| {
+                    let mut budget = Budget::new(STATES, deadline);
+                    !matches!(find_uncovered(&both, &[], &mut budget), Ok(None))
+                })
+            };
             let near: BTreeSet<&str> = index
                 .entries()
                 .iter()
