@@ -44,8 +44,6 @@ pub(super) struct Session {
     marks: u64,
     /// Questions that had no model, by their text. Most repeat from method to method.
     unsat: HashSet<Digest>,
-    /// How many questions were sent.
-    pub(super) questions: usize,
 }
 
 impl Session {
@@ -86,7 +84,6 @@ impl Session {
             deadline,
             marks: 0,
             unsat: HashSet::new(),
-            questions: 0,
         })
     }
 
@@ -156,7 +153,6 @@ impl Session {
         if self.unsat.contains(&digest) {
             return Ok(Decision::Unsat);
         }
-        self.questions += 1;
         let left = self.deadline.saturating_duration_since(Instant::now()) / self.patience.max(1);
         let left = left.as_millis().max(1);
         let rest = question.strip_prefix("(reset)\n").unwrap_or(question);
