@@ -13,6 +13,8 @@ pub(crate) enum Exit {
     Invalid,
     /// Neither yes nor no: unsupported, inconclusive, or not answered.
     Undecided,
+    /// Two engines contradict each other: a defect here.
+    Disagreed,
     /// Ended by Ctrl-C.
     Interrupted,
 }
@@ -25,6 +27,7 @@ impl Exit {
             Exit::Refused => 1,
             Exit::Invalid => 2,
             Exit::Undecided => 3,
+            Exit::Disagreed => 4,
             Exit::Interrupted => 130,
         }
     }

@@ -11,7 +11,7 @@ use owo_colors::OwoColorize as _;
 use crate::exit::{Ended, Failure};
 use crate::runtime::{Stop, block_on, log};
 use crate::stack::{Mode, within_grace};
-use crate::{files, output};
+use crate::{files, output, solver};
 
 /// The gateway alone: proposals in, proven policies out
 #[derive(Debug, Args)]
@@ -47,6 +47,7 @@ impl Gateway {
     pub(crate) fn run(self) -> Ended {
         log("info");
         let ceiling = files::optional_ceiling(self.ceiling.as_deref())?;
+        let solver = solver::find()?;
         let scheme = if self.tls_cert.is_some() { "https" } else { "http" };
         let config = Config {
             listen: self.listen,
@@ -56,14 +57,16 @@ impl Gateway {
             credentials: files::credentials(self.credentials.as_deref())?,
             lease: self.lease,
             tls: self.tls_cert.zip(self.tls_key),
+            solver: solver.clone(),
         };
         block_on(async move {
             let service = Service::start(config).await.map_err(Failure::invalid)?;
             let stop = Stop::listen()?;
             let said = output::line(format!(
-                "{} gateway {scheme}://{}\n  tokens   {dir}/admin.token, {dir}/reviewer.token",
+                "{} gateway {scheme}://{}\n  prover   {}\n  tokens   {dir}/admin.token, {dir}/reviewer.token",
                 "up:".green().bold(),
                 service.addr(),
+                solver::engines(solver.as_ref()),
                 dir = self.data.display(),
             ));
             let ended = match said {

@@ -24,6 +24,7 @@ mod runtime;
 mod sandbox;
 mod sarif;
 mod snippet;
+mod solver;
 mod source;
 mod stack;
 mod up;

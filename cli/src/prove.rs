@@ -10,8 +10,8 @@ use narrowgate_core::finding::Finding;
 use narrowgate_core::policy::Policy;
 use narrowgate_core::wire::Bundle;
 use narrowgate_prover::{
-    Approval, Ceiling, Change, Evidence, Grounds, Options, Outcome, Proven, Repair, Report, SigningKey, Verdict,
-    findings, prove, repair,
+    Approval, Ceiling, Change, Engine, Evidence, Grounds, Options, Outcome, Proven, Reason, Repair, Report, SigningKey,
+    Verdict, findings, prove, repair,
 };
 use owo_colors::OwoColorize as _;
 
@@ -20,6 +20,7 @@ use crate::exit::{Ended, Exit, Failure};
 use crate::files::{self, Readers};
 use crate::output::{self, FileFormat};
 use crate::rule;
+use crate::solver;
 use crate::source::Source;
 use crate::verdict::Explained;
 
@@ -44,9 +45,9 @@ pub(crate) struct Prove {
     /// Denial records (JSON, as http://policy.local/v1/denials lists them) that the new rules should be no broader than
     #[arg(long, value_name = "FILE")]
     evidence: Option<PathBuf>,
-    /// Which engine decides
-    #[arg(long, value_enum, default_value_t)]
-    engine: Engine,
+    /// Which engine decides; by default the exact one, and the SMT engine where that has no answer and there is a solver
+    #[arg(long, value_enum)]
+    engine: Option<Asked>,
     /// How long it may take, such as 10s or 500ms
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     timeout: Duration,
@@ -60,24 +61,18 @@ pub(crate) struct Prove {
     key: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-enum Engine {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Asked {
     /// Automata; complete on what the rule language compiles to
-    #[default]
     Exact,
-    /// Not available in this version
+    /// Cedar's symbolic compiler and an SMT solver (cvc5)
     Smt,
-    /// Not available in this version
+    /// The two as a check of each other; exit code 4 where they disagree
     Both,
 }
 
 impl Prove {
     pub(crate) fn run(self) -> Ended {
-        if self.engine != Engine::Exact {
-            return Err(Failure::undecided(
-                "--engine smt and --engine both are not available in this version; use --engine exact",
-            ));
-        }
         let (name, bound) = (self.ceiling.display().to_string(), files::read(&self.ceiling)?);
         let ceiling = Ceiling::parse(&bound, &name).map_err(Failure::invalid)?;
         let bound = Source::of(name, bound, ceiling.compiled());
@@ -86,7 +81,13 @@ impl Prove {
             Compiled::policy(policy).map_err(|error| Failure::invalid(format!("{}: {error}", self.policy.display())))
         };
         let compiled = compile(&candidate.policy)?;
-        let options = Options { timeout: self.timeout, ..Options::default() };
+        let engine = self.engine.map(|asked| match asked {
+            Asked::Exact => Engine::Exact,
+            Asked::Smt => Engine::Smt,
+            Asked::Both => Engine::Both,
+        });
+        let solver = if engine == Some(Engine::Exact) { None } else { solver::find()? };
+        let options = Options { timeout: self.timeout, engine, solver, ..Options::default() };
         let outcome = prove(&compiled, &ceiling, &options);
         let evidence = self.evidence()?;
         let change = Change {
@@ -105,6 +106,7 @@ impl Prove {
             Verdict::Within(_) => Exit::Done,
             Verdict::Exceeds(_) => Exit::Refused,
             Verdict::Unsupported(_) | Verdict::Inconclusive(_) => Exit::Undecided,
+            Verdict::Disagree(_) => Exit::Disagreed,
         };
         let explained = Explained { candidate: &candidate, ceiling: &ceiling, bound: &bound, outcome: &outcome };
         match self.format {
@@ -210,8 +212,21 @@ fn text(outcome: &Outcome, report: &Report, ceiling: &Path) -> String {
             let word = if matches!(outcome.verdict, Verdict::Unsupported(_)) { "unsupported" } else { "inconclusive" };
             format!("{}  {} ({})", word.yellow().bold(), reason.message, reason.code)
         }
+        Verdict::Disagree(disagreement) => {
+            let Reason { code, message } = &disagreement.reason;
+            format!("{}  {message} ({code}); please report it, and approve nothing", "disagree".red().bold())
+        }
     };
     let mut lines = vec![head];
+    if let Verdict::Unsupported(reason) | Verdict::Inconclusive(reason) = &outcome.verdict {
+        match reason.code {
+            "solver_missing" => lines.push(format!("  {}", solver::HOW)),
+            "unsupported_construct" | "resource_limit" if outcome.engine == Engine::Exact => {
+                lines.push(format!("  the SMT engine may have an answer: --engine smt; {}", solver::HOW));
+            }
+            _ => {}
+        }
+    }
     let mut field = |name: &str, value: String| lines.push(format!("  {name:<14}{value}"));
     if let Some(witness) = &report.counterexample {
         field("such as", output::plain(&witness.curl));
@@ -238,6 +253,9 @@ fn text(outcome: &Outcome, report: &Report, ceiling: &Path) -> String {
         }
     }
     field("checked", format!("{} request environments", outcome.environments_checked));
+    if outcome.engine != Engine::Exact {
+        field("engine", outcome.engine.to_string());
+    }
     field("took", format!("{:.1} µs", outcome.engine_time.as_secs_f64() * 1e6));
     lines.join("\n")
 }

@@ -12,7 +12,7 @@ use crate::exit::{Ended, Failure};
 use crate::files::{self, Readers};
 use crate::runtime::{Stop, block_on, log};
 use crate::stack::{Mode, Setup, Stack, exports, within_grace};
-use crate::{output, proxy};
+use crate::{output, proxy, solver};
 
 /// Gateway and proxy in one process; prints the environment to export
 #[derive(Debug, Args)]
@@ -71,16 +71,17 @@ impl Up {
             mode: self.mode,
             credentials: files::credentials(self.credentials.as_deref())?,
             lease: self.lease,
+            solver: solver::find()?,
             listen: self.listen,
             gateway_listen: self.gateway_listen,
             resolve: self.resolve,
             upstream_ca: self.upstream_ca,
         };
         block_on(async move {
-            let sandbox = setup.sandbox.clone();
+            let (sandbox, engines) = (setup.sandbox.clone(), solver::engines(setup.solver.as_ref()));
             let stack = Stack::start(setup).await?;
             let stop = Stop::listen()?;
-            let ended = match announce(&stack, &sandbox) {
+            let ended = match announce(&stack, &sandbox, &engines) {
                 Ok(()) => Ok(stop.signalled().await),
                 Err(failure) => Err(failure),
             };
@@ -92,7 +93,7 @@ impl Up {
 
 /// Writes `env` and prints it. `agent.env` leaves out where the reviewer's token is: an agent needs to know its way
 /// out, not who decides.
-fn announce(stack: &Stack, sandbox: &str) -> Result<(), Failure> {
+fn announce(stack: &Stack, sandbox: &str, engines: &str) -> Result<(), Failure> {
     let agent = exports(&stack.agent_env());
     let reviewer = exports(&stack.reviewer_env());
     let data = stack.data();
@@ -100,7 +101,7 @@ fn announce(stack: &Stack, sandbox: &str) -> Result<(), Failure> {
     files::write(&data.join("env"), format!("{agent}{reviewer}").as_bytes(), Readers::Owner)?;
     let data = data.display();
     output::line(format!(
-        "{} sandbox {sandbox}, policy version {}\n  proxy    {}\n  gateway  {}\n  data     {data}\n",
+        "{} sandbox {sandbox}, policy version {}\n  proxy    {}\n  gateway  {}\n  prover   {engines}\n  data     {data}\n",
         "up:".green().bold(),
         stack.version(),
         stack.proxy_url(),

@@ -33,7 +33,7 @@ impl<'a> Explained<'a> {
                 (places, note.into_iter().collect())
             }
             Verdict::Unsupported(_) => (self.unsupported(), Vec::new()),
-            Verdict::Within(_) | Verdict::Inconclusive(_) => return None,
+            Verdict::Within(_) | Verdict::Inconclusive(_) | Verdict::Disagree(_) => return None,
         };
         let level = if matches!(self.outcome.verdict, Verdict::Exceeds(_)) { Shade::ERROR } else { Shade::WARNING };
         let shown = Shown { level, title: None, id: None, places, file: None, notes };
@@ -63,6 +63,7 @@ impl<'a> Explained<'a> {
                 });
                 log.problem(rule, reason.message.clone());
             }
+            Verdict::Disagree(disagreement) => log.problem("disagree", disagreement.reason.message.clone()),
         }
         let report = serde_json::to_value(report).map_err(Failure::undecided)?;
         findings(self.candidate, &report, &mut log);

@@ -106,7 +106,7 @@ pub struct SubmitAnswer {
 /// The prover's advice without submitting. One verdict for all operations together, the first that is not within.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct CheckAnswer {
-    /// `within`, `exceeds`, `redundant`, `unsupported`, `inconclusive`.
+    /// `within`, `exceeds`, `redundant`, `unsupported`, `inconclusive`, `disagree`.
     pub verdict: String,
     /// Where the proposal is broader than the denials it cites, and what it risks; without what only a reviewer may see.
     pub findings: Vec<Finding>,

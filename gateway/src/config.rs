@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use narrowgate_core::credentials::Credentials;
 
+use narrowgate_prover::Solver;
+
 /// How a gateway is started.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -25,6 +27,8 @@ pub struct Config {
     pub lease: Duration,
     /// Certificate chain and private key, PEM files.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// The SMT solver for what the exact engine has no answer to; without one, that is not proven.
+    pub solver: Option<Solver>,
 }
 
 impl Config {
@@ -38,6 +42,7 @@ impl Config {
             credentials: Credentials::none(),
             lease: Duration::from_secs(60 * 60),
             tls: None,
+            solver: None,
         }
     }
 }

@@ -130,7 +130,7 @@ impl Gateway {
                 automatic: (config.mode == Mode::Auto).then(|| Arc::new(marked(&ceiling))),
                 ceiling: Arc::new(ceiling),
                 credentials: Arc::new(config.credentials),
-                options: Options::default(),
+                options: Options { solver: config.solver, ..Options::default() },
             },
             ceiling: ceiling_view,
             keys: Arc::new(RwLock::new(keys)),

@@ -86,6 +86,8 @@ pub(crate) enum Code {
     Unsupported,
     /// The prover ran into a limit.
     Inconclusive,
+    /// The prover's two engines contradict each other.
+    Disagree,
 }
 
 impl Code {
@@ -95,7 +97,7 @@ impl Code {
             Code::Invalid => "invalid",
             Code::Redundant => "redundant",
             Code::OutsideOrgCeiling => "outside_org_ceiling",
-            Code::Unsupported | Code::Inconclusive => "not_proven",
+            Code::Unsupported | Code::Inconclusive | Code::Disagree => "not_proven",
         }
     }
 
@@ -107,12 +109,13 @@ impl Code {
             Code::OutsideOrgCeiling => "exceeds",
             Code::Unsupported => "unsupported",
             Code::Inconclusive => "inconclusive",
+            Code::Disagree => "disagree",
         }
     }
 
     /// Whether a reviewer should see that it was tried: the prover spoke, and did not say yes.
     pub(crate) fn is_kept(self) -> bool {
-        matches!(self, Code::OutsideOrgCeiling | Code::Unsupported | Code::Inconclusive)
+        matches!(self, Code::OutsideOrgCeiling | Code::Unsupported | Code::Inconclusive | Code::Disagree)
     }
 }
 
@@ -290,6 +293,10 @@ impl Judge {
             }
             Verdict::Unsupported(reason) => undecided(Code::Unsupported, &reason),
             Verdict::Inconclusive(reason) => undecided(Code::Inconclusive, &reason),
+            Verdict::Disagree(disagreement) => {
+                tracing::error!(policy = %outcome.digests.policy, "{}", disagreement.reason.message);
+                undecided(Code::Disagree, &disagreement.reason)
+            }
         };
         Judgement::Refused(Box::new(Refused { report, findings, ..refused }))
     }

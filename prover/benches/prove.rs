@@ -63,6 +63,7 @@ fn repeat(policy: &Compiled, ceiling: &Ceiling) -> (String, Duration, Duration) 
             Verdict::Within(_) => "within".to_owned(),
             Verdict::Exceeds(_) => "exceeds".to_owned(),
             Verdict::Unsupported(reason) | Verdict::Inconclusive(reason) => reason.code.to_owned(),
+            Verdict::Disagree(_) => "disagree".to_owned(),
         };
     }
     (verdict, median(solving), median(total))

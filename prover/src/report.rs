@@ -19,12 +19,15 @@ use crate::verdict::{Counterexample, Outcome, Verdict, curl};
 pub struct Report {
     /// 1.
     pub schema_version: u32,
-    /// `within`, `exceeds`, `unsupported` or `inconclusive`.
+    /// `within`, `exceeds`, `unsupported`, `inconclusive`, or `disagree` where two engines contradict each other.
     pub verdict: String,
-    /// `exact`.
+    /// Whose verdict it is: `exact`, `smt` or `both`.
     pub engine: String,
     /// Microseconds of solving alone, after parsing and lowering.
     pub engine_time_us: f64,
+    /// Microseconds until the SMT solver was ready, where one was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub solver_start_us: Option<f64>,
     /// For `exceeds`: a request that the policy allows and the ceiling does not.
     pub counterexample: Option<ReportCounterexample>,
     /// The candidate's rule that allows it.
@@ -144,12 +147,14 @@ impl Report {
             Verdict::Exceeds(counterexample) => ("exceeds", Some(counterexample.as_ref()), None),
             Verdict::Unsupported(reason) => ("unsupported", None, Some(reason)),
             Verdict::Inconclusive(reason) => ("inconclusive", None, Some(reason)),
+            Verdict::Disagree(disagreement) => ("disagree", None, Some(&disagreement.reason)),
         };
         Report {
             schema_version: 1,
             verdict: verdict.to_owned(),
-            engine: "exact".to_owned(),
+            engine: outcome.engine.as_str().to_owned(),
             engine_time_us: outcome.engine_time.as_nanos() as f64 / 1000.0,
+            solver_start_us: (!outcome.solver_start.is_zero()).then(|| outcome.solver_start.as_nanos() as f64 / 1000.0),
             counterexample: counterexample.map(|c| ReportCounterexample::of(&c.request, &c.query)),
             rule: counterexample.map(|c| ReportRule::new(c, candidate)),
             repair: None,

@@ -7,6 +7,7 @@ use narrowgate_core::compile::Origin;
 use narrowgate_core::digest::Digest;
 use narrowgate_core::request::{Operation, Request};
 
+use crate::engine::Engine;
 use crate::prove::Proven;
 
 /// A verdict and what it took.
@@ -14,8 +15,13 @@ use crate::prove::Proven;
 pub struct Outcome {
     /// The answer.
     pub verdict: Verdict,
-    /// How long solving took, without parsing, lowering and replay.
+    /// Which engine the verdict is from.
+    pub engine: Engine,
+    /// How long solving took, without parsing and lowering. The exact engine's is without replay, the SMT engine's with
+    /// compiling and replay and without starting the solver; of both engines it is the sum.
     pub engine_time: Duration,
+    /// How long the solver took until it was ready; zero where none was started.
+    pub solver_start: Duration,
     /// How many request environments were looked at, all of them for [`Verdict::Within`].
     pub environments_checked: usize,
     /// What the verdict is about.
@@ -46,13 +52,28 @@ pub enum Verdict {
     Unsupported(Reason),
     /// The engine gave up.
     Inconclusive(Reason),
+    /// Asked both, one engine says within and the other shows a counterexample: a defect, and never an approval.
+    Disagree(Box<Disagreement>),
+}
+
+/// Two engines that contradict each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Disagreement {
+    /// What the exact engine says.
+    pub exact: String,
+    /// What the SMT engine says.
+    pub smt: String,
+    /// The same as a reason, `engines_disagree`.
+    pub reason: Reason,
 }
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
     /// Stable and in snake case: `unsupported_construct`, `no_environments`, `resource_limit`, `timeout`,
-    /// `cancelled`, `spurious_counterexample`.
+    /// `cancelled`, `spurious_counterexample`, `engines_disagree`; from the SMT engine also `forbid_can_fail`,
+    /// `solver_missing`, `solver_failed`, `solver_unknown`.
     pub code: &'static str,
     /// For a person, naming policy and construct.
     pub message: String,

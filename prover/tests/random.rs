@@ -177,6 +177,7 @@ fn agrees(candidate: &Compiled, ceiling: &Ceiling) -> Result<(), TestCaseError> 
         Verdict::Unsupported(reason) | Verdict::Inconclusive(reason) => {
             return Err(TestCaseError::fail(format!("no answer: {reason:?}")));
         }
+        Verdict::Disagree(_) => unreachable!("one engine is asked"),
     }
     Ok(())
 }

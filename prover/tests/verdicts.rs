@@ -48,6 +48,7 @@ fn check(policy: &str, bound: &str, expect: &str) -> Outcome {
             format!("exceeds: {}", found.curl())
         }
         Verdict::Unsupported(reason) | Verdict::Inconclusive(reason) => format!("{}: {}", reason.code, reason.message),
+        Verdict::Disagree(disagreement) => disagreement.reason.message.clone(),
     };
     assert_eq!(line, expect, "\n--- policy\n{policy}\n--- ceiling\n{bound}\n--- compiled\n{}", candidate.text());
     outcome

@@ -71,7 +71,7 @@ fn judge(candidate: &Model, ceiling: &Model, sweep: &mut Sweep) {
             }
             &EXCEEDS
         }
-        Verdict::Unsupported(_) | Verdict::Inconclusive(_) => &NO_ANSWER,
+        Verdict::Unsupported(_) | Verdict::Inconclusive(_) | Verdict::Disagree(_) => &NO_ANSWER,
     };
     count.fetch_add(1, Ordering::Relaxed);
 }

@@ -2,6 +2,7 @@
 //!
 //! - [`model`]: a policy as plain strings, for generating and for reading;
 //! - [`generators`]: random policies, ceilings and requests from a vocabulary small enough that they meet;
+//! - `hard`: pairs of policies that are hard to prove, among them hand-written Cedar;
 //! - [`oracles`]: what must hold for every input, and a direct reading of the rules to hold the real one against;
 //! - [`sweep`]: the same question for millions of pairs, as bits;
 //! - [`universe`]: every request that a pair of policies could tell apart, within that vocabulary;
@@ -19,6 +20,8 @@
 )]
 
 pub mod generators;
+#[cfg(feature = "prover")]
+pub mod hard;
 pub mod model;
 pub mod oracles;
 pub mod sweep;

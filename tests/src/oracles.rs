@@ -3,6 +3,8 @@
 //! [`reads`] is the rule language's meaning, written once more from its description and as plainly as possible. The
 //! other functions take hostile input and panic where an invariant breaks.
 
+#[cfg(feature = "prover")]
+pub mod engines;
 mod input;
 mod reading;
 

@@ -10,6 +10,7 @@ mod fuzz;
 mod mutants;
 mod process;
 mod setup;
+mod tools;
 
 const USAGE: &str = "\
 usage: cargo xtask VERB
@@ -17,6 +18,8 @@ usage: cargo xtask VERB
   test [ARGS…]          check (and, where missing, install) what the tests need, then run every test;
                         ARGS go to `cargo test --workspace`
   setup                 only the check and the installation
+  tools                 an SMT solver (cvc5) for the prover's second engine, where there is none: Debian's package,
+                        or, where this user may not install packages, PyPI's into the user's data directory
   deny                  dependencies against deny.toml: bans, licences, sources
   fuzz-smoke [SECONDS]  a short run of every fuzz target (default 20 seconds in all); needs a nightly toolchain,
                         and replays the corpus on this one where there is none
@@ -33,7 +36,8 @@ fn main() -> ExitCode {
     let root = root();
     let done = match verb {
         "test" => test(&root, rest),
-        "setup" => setup::ensure(setup::TEST_TOOLS),
+        "setup" => setup::ensure(setup::TEST_TOOLS).and_then(|()| tools::ensure()),
+        "tools" => tools::ensure(),
         "deny" => deny(&root),
         "fuzz-smoke" => fuzz::smoke(&root, rest),
         "mutants" => mutants::run(&root, rest),
@@ -55,6 +59,7 @@ fn main() -> ExitCode {
 
 fn test(root: &Path, rest: &[String]) -> Result<(), String> {
     setup::ensure(setup::TEST_TOOLS)?;
+    tools::ensure()?;
     let mut command = process::cargo(root);
     command.args(["test", "--workspace"]).args(rest);
     process::run(command)

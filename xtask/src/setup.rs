@@ -51,7 +51,7 @@ pub(crate) fn ensure(tools: &[Tool]) -> Result<(), String> {
 }
 
 /// What goes before `apt-get`: nothing for root, `sudo` where it asks for no password, or no way at all.
-fn privilege() -> Option<&'static [&'static str]> {
+pub(crate) fn privilege() -> Option<&'static [&'static str]> {
     let id = Command::new("id").arg("-u").output().ok()?;
     if id.stdout.trim_ascii() == b"0" {
         Some(&[])
@@ -62,7 +62,7 @@ fn privilege() -> Option<&'static [&'static str]> {
     }
 }
 
-fn apt(prefix: &[&str], args: &[&str]) -> Result<(), String> {
+pub(crate) fn apt(prefix: &[&str], args: &[&str]) -> Result<(), String> {
     let words: Vec<&str> = prefix.iter().copied().chain(["apt-get"]).chain(args.iter().copied()).collect();
     let Some((program, rest)) = words.split_first() else { return Ok(()) };
     let mut command = Command::new(program);

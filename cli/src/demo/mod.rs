@@ -97,6 +97,8 @@ async fn perform(story: &mut Story, folder: &Path) -> Result<(), Stopped> {
         mode: Mode::Manual,
         credentials: Credentials::none(),
         lease: Duration::ZERO,
+        // The same on every machine.
+        solver: None,
         listen: any_port,
         gateway_listen: any_port,
         resolve: vec![

@@ -64,5 +64,6 @@ pub fn automatic(
         Verdict::Unsupported(reason) | Verdict::Inconclusive(reason) => {
             Err(format!("it is not proven inside the ceiling's @review(\"auto\") permits ({})", reason.code))
         }
+        Verdict::Disagree(disagreement) => Err(disagreement.reason.message),
     }
 }

@@ -89,6 +89,7 @@ impl Questions<'_> {
             Verdict::Within(_) => Answer::Never,
             Verdict::Exceeds(found) => Answer::Such(found),
             Verdict::Unsupported(reason) | Verdict::Inconclusive(reason) => Answer::Unknown(reason.code.to_owned()),
+            Verdict::Disagree(disagreement) => Answer::Unknown(disagreement.reason.code.to_owned()),
         }
     }
 

@@ -34,6 +34,7 @@ use self::entry::one;
 use self::piece::denies;
 use self::search::Limits;
 use crate::ceiling::Ceiling;
+use crate::engine::Engine;
 use crate::prove::{Options, Proven, prove};
 use crate::verdict::Verdict;
 
@@ -142,6 +143,8 @@ impl std::fmt::Display for NoRepair {
 /// `at` is what a counterexample's `rule` names. `options` bound each proof; the search as a whole is bounded too, by
 /// the timeout or a second, whichever is less.
 pub fn repair(candidate: &Policy, at: &Origin, ceiling: &Ceiling, grounds: &Grounds<'_>, options: &Options) -> Repair {
+    // What the exact engine cannot say is not worth a solver's time at each step of a search.
+    let options = &Options { engine: Some(Engine::Exact), ..options.clone() };
     let deadline = Instant::now() + options.timeout.min(LONGEST);
     let mut limits = Limits { questions: QUESTIONS, deadline, cancel: options.cancel.clone(), ran_out: false };
     let brief = Options { timeout: options.timeout.min(LONGEST), ..options.clone() };
@@ -186,7 +189,9 @@ pub fn repair(candidate: &Policy, at: &Origin, ceiling: &Ceiling, grounds: &Grou
                 }
                 _ => break,
             },
-            Verdict::Unsupported(_) | Verdict::Inconclusive(_) => return Repair::None(NoRepair::Undecided),
+            Verdict::Unsupported(_) | Verdict::Inconclusive(_) | Verdict::Disagree(_) => {
+                return Repair::None(NoRepair::Undecided);
+            }
         }
     }
     Repair::None(if limits.ran_out { NoRepair::NotFoundInTime } else { NoRepair::NotExpressible })

@@ -53,6 +53,7 @@ fn judge(candidate: &Model, ceiling: &Model) -> bool {
         }
         Verdict::Unsupported(reason) => panic!("the rule language is supported: {reason:?}\n{}", context()),
         Verdict::Inconclusive(reason) => panic!("small policies are decided: {reason:?}\n{}", context()),
+        Verdict::Disagree(_) => unreachable!("one engine is asked"),
     }
 }
 
@@ -195,6 +196,7 @@ fn cedar_ceilings_too() {
             }
             Verdict::Unsupported(reason) => panic!("{reason:?}\n{text}"),
             Verdict::Inconclusive(reason) => panic!("{reason:?}\n{:#}\n{text}", candidate.to_json()),
+            Verdict::Disagree(_) => unreachable!("one engine is asked"),
         }
         Ok(())
     });
