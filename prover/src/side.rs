@@ -271,6 +271,28 @@ mod tests {
         check("*", &hosts);
     }
 
+    /// What a counterexample is replayed against: all policies that could matter at its host, those not modelled too.
+    #[test]
+    fn ids_at_a_host_are_all_that_could_matter_there() {
+        let text = "permit(principal, action, resource) when { resource.host == \"a.x.com\" };
+                    permit(principal, action, resource) when { resource.host == \"b.x.com\" };
+                    forbid(principal, action, resource) when { resource.host like \"*.x.com\" };
+                    permit(principal, action, resource) when { resource.port + 1 == 444 };
+                    forbid(principal, action, resource) when { resource.host == \"b.x.com\" && resource.port + 1 == 444 };
+                    permit(principal, action, resource);";
+        let compiled = Compiled::cedar(text, "t.cedar").unwrap();
+        let mut budget = Budget::new(1000, Instant::now() + Duration::from_secs(20));
+        let side = Side::of(&compiled, Vocabulary::standard().unwrap(), &mut budget).unwrap();
+        for (host, expect) in [
+            ("a.x.com", vec!["policy0", "policy2", "policy3", "policy4", "policy5"]),
+            ("b.x.com", vec!["policy1", "policy2", "policy3", "policy4", "policy5"]),
+            ("x.com", vec!["policy3", "policy4", "policy5"]),
+            ("192.0.2.1", vec!["policy3", "policy4", "policy5"]),
+        ] {
+            assert_eq!(side.ids_at(host).into_iter().collect::<Vec<_>>(), expect, "{host}");
+        }
+    }
+
     #[test]
     fn ids_sort_as_people_count() {
         let mut ids = ["p/rules/10", "p/rules/2", "policy1", "policy0"];

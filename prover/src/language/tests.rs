@@ -248,6 +248,10 @@ fn a_form_knows_the_characters_it_names() {
     assert_eq!(names(Form::eq("ba")), "ab");
     assert_eq!(names(like("a*").and(like("*b")).or(like("c*")).negate()), "abc");
     assert_eq!(names(path("/x/**")), "/x");
+    // Named twice is named.
+    assert_eq!(names(path("/a.b/**/c.b")), "./abc");
+    assert_eq!(names(like("a.*a.")), ".a");
+    assert_eq!(names(Form::eq("abab")), "ab");
     assert_eq!(names(Form::leaf(Lang::Piece { head: true, n: 0, glob: glob("y*") })), "/y");
     assert_eq!(Form::Const(true).names(), 0);
     assert_eq!(Form::leaf(Lang::Address).names(), !0);
