@@ -306,6 +306,17 @@ fn addresses() {
     check(&at("192.0.2.8"), metadata, "within");
 }
 
+/// A letter stands in for characters that nobody names, never for those that both sides do.
+#[test]
+fn what_both_sides_name_is_not_stood_in_for() {
+    let put =
+        |condition: &str| format!("permit(principal, action == Action::\"PUT\", resource) when {{ {condition} }};");
+    let like = |pattern: &str| put(&format!("context.path like \"{pattern}\""));
+    check(&like("*%*"), &like("*%2F*"), "exceeds: curl -X PUT 'https://example.com/%20'");
+    check(&like("*.*"), &like("*.a*"), "exceeds: curl -X PUT 'https://example.com/x.'");
+    check(&like("*.*%*"), &like("*%*"), "within");
+}
+
 #[test]
 fn empty_sets() {
     let forbid = "permit(principal, action, resource); forbid(principal, action, resource) when { principal.ancestors.isEmpty() };";
