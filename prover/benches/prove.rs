@@ -1,7 +1,8 @@
 //! `cargo bench -p narrowgate-prover`: how long a verdict takes, as a table of medians, beside the SMT engine on the
 //! same question in the same run.
 //!
-//! `-- NAME` runs the cases whose name contains it.
+//! `-- NAME` runs the cases whose name contains it. The solver is the one that `NARROWGATE_SOLVER` names, or `cvc5`;
+//! where there is none, its columns say so.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark that cannot run should stop")]
 
 mod cases;
@@ -10,20 +11,25 @@ use std::time::{Duration, Instant};
 
 use cases::Case;
 use narrowgate_core::compile::Compiled;
-use narrowgate_prover::{Ceiling, Options, Verdict, prove};
+use narrowgate_prover::{Ceiling, Engine, Options, Solver, Verdict, prove};
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|part| name.contains(part));
-    println!("| case | size | verdict | solving | with lowering and replay | of the first | ceiling prepared |");
-    println!("|---|---|---|---|---|---|---|");
+    println!(
+        "| case | size | verdict | solving | with lowering and replay | of the first | ceiling prepared | SMT engine | times as long |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
     for (name, sizes, build) in cases::all() {
         let mut first = None;
         for size in sizes.iter().filter(|_| is_wanted(name)) {
             let row = measure(&build(*size));
             let ratio = row.solving.as_secs_f64() / first.get_or_insert(row.solving).as_secs_f64();
-            let Row { verdict, solving, total, prepared } = row;
-            println!("| {name} | {size} | {verdict} | {solving:.1?} | {total:.1?} | {ratio:.1}× | {prepared:.0?} |");
+            let Row { verdict, solving, total, prepared, smt: (said, smt) } = row;
+            let slower = smt.as_secs_f64() / solving.as_secs_f64();
+            println!(
+                "| {name} | {size} | {verdict} | {solving:.1?} | {total:.1?} | {ratio:.1}× | {prepared:.0?} | {said} {smt:.1?} | {slower:.0}× |"
+            );
         }
     }
     if is_wanted("large") {
@@ -37,6 +43,8 @@ struct Row {
     solving: Duration,
     total: Duration,
     prepared: Duration,
+    /// What the SMT engine says, and its median.
+    smt: (String, Duration),
 }
 
 fn measure(case: &Case) -> Row {
@@ -46,7 +54,31 @@ fn measure(case: &Case) -> Row {
     let ceiling = Ceiling::new(compiled).expect("a ceiling");
     let prepared = started.elapsed();
     let (verdict, solving, total) = repeat(&policy, &ceiling);
-    Row { verdict, solving, total, prepared }
+    Row { verdict, solving, total, prepared, smt: second_opinion(&policy, &ceiling) }
+}
+
+/// The SMT engine on the same question, without its solver's start.
+fn second_opinion(policy: &Compiled, ceiling: &Ceiling) -> (String, Duration) {
+    let program = std::env::var_os("NARROWGATE_SOLVER").unwrap_or_else(|| "cvc5".into());
+    let (engine, solver) = (Some(Engine::Smt), Some(Solver::new(program)));
+    let options = Options { engine, solver, timeout: Duration::from_secs(10), ..Options::default() };
+    let (mut times, mut said) = (Vec::new(), String::new());
+    let started = Instant::now();
+    while times.is_empty() || (times.len() < 5 && started.elapsed() < Duration::from_millis(1500)) {
+        let outcome = prove(policy, ceiling, &options);
+        times.push(outcome.engine_time);
+        said = word(&outcome.verdict);
+    }
+    (said, median(times))
+}
+
+fn word(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Within(_) => "within".to_owned(),
+        Verdict::Exceeds(_) => "exceeds".to_owned(),
+        Verdict::Unsupported(reason) | Verdict::Inconclusive(reason) => reason.code.to_owned(),
+        Verdict::Disagree(_) => "disagree".to_owned(),
+    }
 }
 
 /// Medians of many runs, as many as fit into a moment.
@@ -59,12 +91,7 @@ fn repeat(policy: &Compiled, ceiling: &Ceiling) -> (String, Duration, Duration) 
         let outcome = prove(policy, ceiling, &Options::default());
         total.push(start.elapsed());
         solving.push(outcome.engine_time);
-        verdict = match outcome.verdict {
-            Verdict::Within(_) => "within".to_owned(),
-            Verdict::Exceeds(_) => "exceeds".to_owned(),
-            Verdict::Unsupported(reason) | Verdict::Inconclusive(reason) => reason.code.to_owned(),
-            Verdict::Disagree(_) => "disagree".to_owned(),
-        };
+        verdict = word(&outcome.verdict);
     }
     (verdict, median(solving), median(total))
 }

@@ -282,7 +282,7 @@ mod tests {
                     permit(principal, action, resource);";
         let compiled = Compiled::cedar(text, "t.cedar").unwrap();
         let mut budget = Budget::new(1000, Instant::now() + Duration::from_secs(20));
-        let side = Side::of(&compiled, Vocabulary::standard().unwrap(), &mut budget).unwrap();
+        let side = Side::of(&compiled, &mut budget).unwrap();
         for (host, expect) in [
             ("a.x.com", vec!["policy0", "policy2", "policy3", "policy4", "policy5"]),
             ("b.x.com", vec!["policy1", "policy2", "policy3", "policy4", "policy5"]),

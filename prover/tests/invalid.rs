@@ -51,6 +51,7 @@ fn answer(candidate: &str, ceiling: &str) -> String {
         Verdict::Within(_) => "within".to_owned(),
         Verdict::Exceeds(_) => "exceeds".to_owned(),
         Verdict::Unsupported(reason) | Verdict::Inconclusive(reason) => format!("{}: {}", reason.code, reason.message),
+        Verdict::Disagree(disagreement) => disagreement.reason.code.to_owned(),
     }
 }
 
