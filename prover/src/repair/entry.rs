@@ -11,7 +11,8 @@ use narrowgate_core::policy::{Entry, OnMiss, Policy, RestRule};
 use super::hints::Hints;
 use super::piece::{Hole, Piece, anywhere, denies, is_for, put_together, take_apart};
 use super::search::{Limits, Search};
-use super::{Grounds, LONGEST, NoRepair, meet};
+use super::steps::steps;
+use super::{Grounds, LONGEST, NoRepair, meet, read_back};
 use crate::ceiling::Ceiling;
 use crate::lower::{Cube, Var};
 use crate::prove::{Options, prove};
@@ -89,7 +90,8 @@ pub(super) fn one(
         })
         .collect();
     let best = found.into_iter().zip(maximal).filter(|(_, maximal)| *maximal).map(|(one, _)| one).rev();
-    best.max_by_key(score).map(|(_, _, entry)| entry).ok_or(NoRepair::NotExpressible)
+    let best = best.max_by_key(score).map(|(_, _, entry)| entry).ok_or(NoRepair::NotExpressible)?;
+    Ok(task.widened(best, limits))
 }
 
 /// The same denies for each method of an endpoint as one deny for all methods. That may take away what other entries
@@ -329,6 +331,28 @@ impl Task<'_> {
             && within(beside, self.ceiling)
             && self.is_part(entry, self.entry)
             && (!before_allowed || after.is_some_and(|after| within(before, &after)))
+    }
+
+    /// The same, with everything put back that can be, one thing at a time: what the search took away for the sake of
+    /// something that it took away later too. Where the limits let this end, no single step is left.
+    fn widened(&self, mut entry: Entry, limits: &mut Limits) -> Entry {
+        while let Some(wider) = self.wider(&entry, limits) {
+            entry = wider;
+        }
+        entry
+    }
+
+    fn wider(&self, entry: &Entry, limits: &mut Limits) -> Option<Entry> {
+        steps(entry, self.entry).into_iter().find(|wider| {
+            let is_wider = limits.take() && self.is_part(entry, wider) && !self.is_part(wider, entry);
+            is_wider && self.is_sound(wider) && self.can_be_posted(wider)
+        })
+    }
+
+    fn can_be_posted(&self, entry: &Entry) -> bool {
+        let mut policy = self.policy.clone();
+        policy.entries.insert(self.key.to_owned(), entry.clone());
+        read_back(&policy).is_some()
     }
 
     /// Whether `narrow` is proven to allow nothing that `wide` does not.

@@ -22,6 +22,7 @@ mod obstacle;
 mod piece;
 mod post;
 mod search;
+mod steps;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -40,7 +40,7 @@ fn for_all(cases: u32, bytes: usize, check: impl Fn(&mut Unstructured<'_>) -> ar
     });
     // For a long run by hand; the limits of a test run do not depend on it.
     let soak = std::env::var("NARROWGATE_SOAK").ok().and_then(|factor| factor.parse().ok()).unwrap_or(1);
-    let config = Config { cases: cases * soak, failure_persistence: None, max_shrink_iters: 1000, ..Config::default() };
+    let config = Config { cases: cases * soak, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
     let result = TestRunner::new(config).run(&vec(any::<u8>(), bytes / 4..bytes), |bytes| {
         QUIET.set(true);
         let outcome = panic::catch_unwind(AssertUnwindSafe(|| check(&mut Unstructured::new(&bytes))));

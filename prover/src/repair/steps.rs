@@ -1,0 +1,76 @@
+//! One thing of what was asked for, put back: the steps that a repair must not leave open.
+
+use narrowgate_core::policy::{Allow, Endpoint, Entry, RestRule, Traffic};
+
+/// Every entry that differs from `rule` in one thing, as `asked` has it: its executables, a destination, a method, a
+/// path, a query, an end, or a deny that `rule` has and `asked` may not. Many are no wider, or not part of what was
+/// asked for: the caller proves which are.
+pub(super) fn steps(rule: &Entry, asked: &Entry) -> Vec<Entry> {
+    let mut out = vec![Entry { binaries: asked.binaries.clone(), ..rule.clone() }];
+    for binary in asked.binaries.iter().filter(|binary| !rule.binaries.contains(binary)) {
+        let mut wider = rule.clone();
+        wider.binaries.push(binary.clone());
+        out.push(wider);
+    }
+    for (at, endpoint) in rule.endpoints.iter().enumerate() {
+        out.extend(of_endpoint(endpoint, asked).into_iter().filter(|wider| wider != endpoint).filter_map(|wider| {
+            let mut entry = rule.clone();
+            *entry.endpoints.get_mut(at)? = wider;
+            Some(entry)
+        }));
+    }
+    out
+}
+
+fn of_endpoint(endpoint: &Endpoint, asked: &Entry) -> Vec<Endpoint> {
+    let mut out = Vec::new();
+    for before in &asked.endpoints {
+        out.push(Endpoint { traffic: before.traffic.clone(), ..endpoint.clone() });
+        out.push(Endpoint { host: before.host.clone(), ..endpoint.clone() });
+        out.push(Endpoint { expires_at: before.expires_at, ..endpoint.clone() });
+        for port in before.ports.iter().filter(|port| !endpoint.ports.contains(port)) {
+            let mut wider = endpoint.clone();
+            wider.ports.push(*port);
+            wider.ports.sort_unstable();
+            out.push(wider);
+        }
+    }
+    let Traffic::Rest(rest) = &endpoint.traffic else { return out };
+    let mut with = |change: &dyn Fn(&mut narrowgate_core::policy::Rest)| {
+        let mut rest = rest.clone();
+        change(&mut rest);
+        out.push(Endpoint { traffic: Traffic::Rest(rest), ..endpoint.clone() });
+    };
+    for gone in 0..rest.deny.len() {
+        with(&|rest| drop(rest.deny.remove(gone)));
+    }
+    let Allow::Rules(rules) = &rest.allow else { return out };
+    for wider in asked.endpoints.iter().flat_map(rules_of) {
+        let mut more = rules.clone();
+        more.push(wider.clone());
+        with(&|rest| rest.allow = Allow::Rules(more.clone()));
+        for (at, rule) in rules.iter().enumerate() {
+            let relaxed = [
+                RestRule { path: wider.path.clone(), ..rule.clone() },
+                RestRule { query: wider.query.clone(), ..rule.clone() },
+                RestRule { method: wider.method.clone(), ..rule.clone() },
+            ];
+            for relaxed in relaxed {
+                let changed = rules.iter().enumerate().map(|(n, rule)| if n == at { &relaxed } else { rule }).cloned();
+                let changed: Vec<RestRule> = changed.collect();
+                with(&|rest| rest.allow = Allow::Rules(changed.clone()));
+            }
+        }
+    }
+    out
+}
+
+fn rules_of(endpoint: &Endpoint) -> &[RestRule] {
+    match &endpoint.traffic {
+        Traffic::Rest(rest) => match &rest.allow {
+            Allow::Rules(rules) => rules,
+            Allow::Access(_) => &[],
+        },
+        Traffic::Opaque => &[],
+    }
+}
