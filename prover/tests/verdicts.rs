@@ -314,6 +314,9 @@ fn what_both_sides_name_is_not_stood_in_for() {
     let like = |pattern: &str| put(&format!("context.path like \"{pattern}\""));
     check(&like("*%*"), &like("*%2F*"), "exceeds: curl -X PUT 'https://example.com/%AA'");
     check(&like("*.*"), &like("*.a*"), "exceeds: curl -X PUT 'https://example.com/x.'");
+    // The first point is in the ceiling, so that the search goes on with what both name.
+    check(&like("*%*"), &like("*%A*"), "exceeds: curl -X PUT 'https://example.com/%BA'");
+    check(&like("*.*"), &like("*x.*"), "exceeds: curl -X PUT 'https://example.com/a.'");
     check(&like("*.*%*"), &like("*%*"), "within");
 }
 
