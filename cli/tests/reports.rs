@@ -306,7 +306,7 @@ fn what_is_quoted_cannot_drive_the_terminal() {
         "permit (principal, action, resource) // \u{1b}[2J\u{202e}\u{7f}\nwhen { resource.host == \"a\u{1b}[2Jb\" };\n";
     dir.write("hostile.cedar", hostile);
     for args in [&["check", "hostile.cedar"][..], &["prove", "--policy", "policy.yaml", "--ceiling", "hostile.cedar"]] {
-        let output = dir.command(args).env("CLICOLOR_FORCE", "1").output().unwrap();
+        let output = dir.command(args).env_remove("NO_COLOR").env("CLICOLOR_FORCE", "1").output().unwrap();
         let out = String::from_utf8(output.stdout).unwrap();
         // Colours are there, so nothing was stripped on the way.
         assert!(out.contains("\u{1b}[") && out.contains("hostile.cedar"), "{out:?}");
