@@ -76,7 +76,7 @@ fn check(bundle: &Bundle, keys: &[TrustedKey]) -> Result<Certified, String> {
     }
     let now = jiff::Timestamp::now().as_second();
     let certified =
-        certificate::verify(&bundle.certificate, keys, compiled.digest(), now).map_err(|error| error.to_string())?;
+        certificate::verify(&bundle.certificate, keys, compiled.digest(), compiled.schema(), now).map_err(|error| error.to_string())?;
     let proven = &certified.statement.predicate;
     if (proven.sandbox.as_str(), proven.version) != (bundle.sandbox.as_str(), bundle.version) {
         return Err(format!(

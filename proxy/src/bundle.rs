@@ -90,7 +90,7 @@ pub(crate) fn open(bundle: &Bundle, keys: &[TrustedKey], sandbox: &str, now: i64
         return Err(BundleError::OtherSandbox { bundle: bundle.sandbox.clone(), here: sandbox.to_owned() });
     }
     // First the signature: nothing else is looked at of a bundle that nobody vouches for.
-    let Certified { statement, signer } = certificate::verify(&bundle.certificate, keys, bundle.policy_hash, now)?;
+    let Certified { statement, signer } = certificate::verify(&bundle.certificate, keys, bundle.policy_hash, schema, now)?;
     let proven = statement.predicate;
     if proven.sandbox != sandbox || proven.version != bundle.version {
         return Err(BundleError::OtherStatement { sandbox: proven.sandbox, version: proven.version });
