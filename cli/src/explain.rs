@@ -98,6 +98,7 @@ impl Explain {
                 Operation::Http {
                     method: Method::parse(asked.method).map_err(named)?,
                     target: Target::parse(raw, &options).map_err(named)?,
+                    meaning: None,
                 }
             }
         };
@@ -135,7 +136,7 @@ fn canonical(request: &Request) -> String {
     let place = authority(&request.host, request.port);
     match &request.operation {
         Operation::Connect => format!("CONNECT {place}"),
-        Operation::Http { method, target } => format!("{} {place}{}", method.as_str(), target.path.as_str()),
+        Operation::Http { method, target, .. } => format!("{} {place}{}", method.as_str(), target.path.as_str()),
     }
 }
 

@@ -75,8 +75,8 @@ fn check(bundle: &Bundle, keys: &[TrustedKey]) -> Result<Certified, String> {
         return Err(format!("the policy compiles to {}, the bundle says {}", compiled.digest(), bundle.policy_hash));
     }
     let now = jiff::Timestamp::now().as_second();
-    let certified =
-        certificate::verify(&bundle.certificate, keys, compiled.digest(), compiled.schema(), now).map_err(|error| error.to_string())?;
+    let certified = certificate::verify(&bundle.certificate, keys, compiled.digest(), compiled.schema(), now)
+        .map_err(|error| error.to_string())?;
     let proven = &certified.statement.predicate;
     if (proven.sandbox.as_str(), proven.version) != (bundle.sandbox.as_str(), bundle.version) {
         return Err(format!(

@@ -48,6 +48,7 @@ fn request(line: &str, binary: &str) -> Request {
         _ => Operation::Http {
             method: Method::parse(method).unwrap(),
             target: Target::parse(&target, &PathOptions::default()).unwrap(),
+            meaning: None,
         },
     };
     let process = Process { path: binary.into(), sandbox: "dev".into(), ..Process::default() };

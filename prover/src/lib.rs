@@ -29,6 +29,7 @@ mod find;
 mod findings;
 mod language;
 mod lower;
+mod operation;
 mod prove;
 mod repair;
 mod replay;

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use narrowgate_core::compile::Compiled;
+use narrowgate_core::denial::DeniedOperation;
 use narrowgate_core::digest::Digest;
 use narrowgate_core::finding::Finding;
 use narrowgate_core::proposal::Operation;
 use narrowgate_core::request::{Operation as Asked, Request};
+use narrowgate_core::vocabulary::Meaning;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -63,7 +65,7 @@ pub struct ReportCounterexample {
     pub host: String,
     /// The destination's port.
     pub port: u16,
-    /// `rest`, or `l4` for opaque bytes.
+    /// `rest`, a plugin's name, or `l4` for opaque bytes.
     pub protocol: String,
     /// The Cedar action.
     pub action: String,
@@ -74,7 +76,7 @@ pub struct ReportCounterexample {
     /// The decoded query.
     pub query: BTreeMap<String, ReportQuery>,
     /// What a plugin makes of it.
-    pub operation: Option<Value>,
+    pub operation: Option<DeniedOperation>,
     /// When it is made, in seconds since the Unix epoch.
     pub now: i64,
     /// Always true: Cedar's authorizer confirmed it.
@@ -202,11 +204,14 @@ impl Report {
 
 impl ReportCounterexample {
     pub(crate) fn of(request: &Request, query: &BTreeMap<String, Vec<String>>) -> ReportCounterexample {
+        let said = request.operation.meaning();
         let (protocol, method, path) = match &request.operation {
             Asked::Connect => ("l4", None, None),
-            Asked::Http { method, target } => {
-                ("rest", Some(method.as_str().to_owned()), Some(target.path.as_str().to_owned()))
-            }
+            Asked::Http { method, target, .. } => (
+                said.map_or("rest", Meaning::plugin),
+                Some(method.as_str().to_owned()),
+                Some(target.path.as_str().to_owned()),
+            ),
         };
         let query = query.iter().map(|(key, values)| {
             let value = match values.as_slice() {
@@ -226,7 +231,7 @@ impl ReportCounterexample {
             method,
             path,
             query: query.collect(),
-            operation: None,
+            operation: said.map(DeniedOperation::of),
             now: request.now,
             replayed: true,
             curl: curl(request),

@@ -107,7 +107,7 @@ pub(crate) fn curl(request: &Request) -> String {
     let host = if host.as_str().contains(':') { format!("[{host}]") } else { host.to_string() };
     match operation {
         Operation::Connect => format!("curl {}", quote(&format!("telnet://{host}:{port}"))),
-        Operation::Http { method, target } => {
+        Operation::Http { method, target, .. } => {
             let origin = match port.get() {
                 443 => format!("https://{host}"),
                 80 => format!("http://{host}"),

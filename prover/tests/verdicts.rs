@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use narrowgate_core::cedar::is_allowed;
 use narrowgate_core::certificate::verify;
-use narrowgate_core::schema::Schema;
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::policy::{Policy, Role};
+use narrowgate_core::schema::Schema;
 use narrowgate_prover::{Approval, Ceiling, Options, Outcome, Report, SigningKey, Verdict, prove};
 
 /// A rule-language document with one endpoint on api.example.com:443, from the endpoint's members in flow style.
@@ -496,7 +496,7 @@ fn a_proof_becomes_a_certificate_for_its_policy_only() {
     assert_eq!(statement.predicate.environments_checked, 9);
     assert_eq!((statement.predicate.version, statement.predicate.approver.as_str()), (3, "ann"));
     assert!(verify(&envelope, &keys, policy.digest(), Schema::standard(), 20).is_err());
-    assert!(verify(&envelope, &keys, Ceiling::open().digest(), 15).is_err());
+    assert!(verify(&envelope, &keys, Ceiling::open().digest(), Schema::standard(), 15).is_err());
     let (_, other) = SigningKey::generate().unwrap();
     assert!(verify(&envelope, &[other.verifying_key().into()], policy.digest(), Schema::standard(), 15).is_err());
     assert!(!format!("{key:?}").contains("pair"));

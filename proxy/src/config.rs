@@ -1,7 +1,9 @@
 //! What an operator sets.
 
+use narrowgate_core::schema::Schema;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::{GatewayClient, ResolveEntry};
 
@@ -24,6 +26,8 @@ pub struct Config {
     pub audit_log: Option<PathBuf>,
     /// Whether denials tell the agent how to propose a rule, and `policy.local` takes proposals.
     pub proposals: bool,
+    /// What policies can speak about: with the plugins here, and no others.
+    pub schema: Arc<Schema>,
 }
 
 impl Config {
@@ -38,6 +42,7 @@ impl Config {
             upstream_ca: None,
             audit_log: None,
             proposals: true,
+            schema: Arc::clone(Schema::standard()),
         }
     }
 }

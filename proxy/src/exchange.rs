@@ -70,7 +70,7 @@ impl Conversation {
             process: who.process.clone(),
             host: destination.host.clone(),
             port: destination.port,
-            operation: Operation::Http { method, target },
+            operation: Operation::http(method, target),
             now,
         };
         let permit = match policy.snapshot.decide(&decided) {

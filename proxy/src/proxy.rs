@@ -140,6 +140,7 @@ pub(crate) fn prepare(config: Config) -> Result<Arc<Shared>, StartError> {
         dialer: Dialer::new(config.resolve, config.upstream_ca).map_err(|e| StartError::Upstream(e.to_string()))?,
         audit: config.audit_log.as_deref().map(AuditLog::open).transpose()?,
         sandbox: config.sandbox,
+        schema: config.schema,
         active: Active::default(),
         denials: Denials::default(),
         gateway: config.gateway,

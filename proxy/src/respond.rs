@@ -100,6 +100,8 @@ impl Attempt {
             method,
             path,
             binary: binary.to_owned(),
+            operations: Vec::new(),
+            cause: None,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
 use narrowgate_core::request::Process;
+use narrowgate_core::schema::Schema;
 use ring::rand::SecureRandom;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,8 @@ const SEARCH: Duration = Duration::from_millis(250);
 /// One proxy.
 pub(crate) struct Shared {
     pub(crate) sandbox: String,
+    /// What policies can speak about: with the plugins here, and no others.
+    pub(crate) schema: Arc<Schema>,
     pub(crate) authority: CertificateAuthority,
     pub(crate) dialer: Dialer,
     pub(crate) audit: Option<AuditLog>,

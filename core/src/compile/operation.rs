@@ -50,6 +50,13 @@ pub(super) fn rule(rule: &OperationRule, effect: Effect, schema: &Schema) -> Res
 
 /// The condition on a value that is there; `None` for any value.
 fn of_kind(kind: Kind, value: &Expr, wanted: &Wanted, effect: Effect) -> Result<Option<Expr>, String> {
+    let none = |wanted: &Wanted| match wanted {
+        Wanted::OneOf(patterns) => patterns.is_empty(),
+        Wanted::Fields(fields) => fields.is_empty() || fields.values().any(Vec::is_empty),
+    };
+    if kind != Kind::Texts && none(wanted) {
+        return Err("at least one value".to_owned());
+    }
     match (kind, wanted) {
         (Kind::Text, Wanted::OneOf(patterns)) => Ok(text(value, patterns)),
         (Kind::Integer, Wanted::OneOf(patterns)) => {

@@ -474,10 +474,8 @@ impl<'f> Decoder<'f> {
     fn values(&mut self, spot: Spot<'_>) -> Option<Vec<ValuePattern>> {
         let Some(list) = spot.member("any") else { return Some(vec![self.value(spot)?]) };
         self.fields(spot, &["any"])?;
+        // None at all is for a set that is to be empty.
         let spots = self.list(&list)?;
-        if spots.is_empty() {
-            return self.fail(&list, "at least one value");
-        }
         if spots.len() > MAX_ALTERNATIVES {
             return self.fail(&list, too_many("values"));
         }

@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::{Allow, Endpoint, Entry, OnMiss, OperationRule, Policy, RestRule, Rule, Traffic, Wanted};
-use crate::pattern::ValuePattern;
+use crate::pattern::{ValueForm, ValuePattern};
 use crate::vocabulary::PluginName;
 
 impl Policy {
@@ -98,7 +98,7 @@ impl OperationRule {
                 let value = match wanted {
                     Wanted::OneOf(values) => one_of(values),
                     Wanted::Fields(fields) => {
-                        fields.iter().map(|(name, values)| (name.clone(), one_of(values))).collect()
+                        fields.iter().map(|(name, values)| (name.clone(), field(name, values))).collect()
                     }
                 };
                 (name.clone(), value)
@@ -106,6 +106,15 @@ impl OperationRule {
             out.insert("where".into(), Value::Object(attributes.collect()));
         }
         Value::Object(out)
+    }
+}
+
+/// A field named `exact` is told from a value in its longer form.
+fn field(name: &str, values: &[ValuePattern]) -> Value {
+    match values {
+        [one] if name == "exact" && *one.form() == ValueForm::Exact => json!({ "exact": one.as_str() }),
+        [_] if name == "exact" => json!({ "any": values.iter().map(ValuePattern::as_str).collect::<Vec<_>>() }),
+        values => one_of(values),
     }
 }
 

@@ -13,7 +13,8 @@ use std::fmt;
 
 pub(crate) use decode::{Decoder, Spot};
 
-use crate::pattern::{BinaryPattern, Glob, HostPattern, MethodPattern, PathPattern, ValuePattern};
+use crate::denial::DeniedOperation;
+use crate::pattern::{BinaryPattern, Glob, HostPattern, MethodPattern, PathPattern, ValueForm, ValuePattern};
 use crate::request::{PathOptions, Port};
 use crate::vocabulary::PluginName;
 
@@ -203,6 +204,77 @@ impl OperationRule {
     /// The action's id, with the plugin's name in front.
     pub fn action(&self) -> &str {
         &self.action
+    }
+
+    /// The same, whatever is said of the action.
+    pub fn without_attributes(&self) -> OperationRule {
+        OperationRule { attributes: BTreeMap::new(), ..self.clone() }
+    }
+
+    /// Whether it is about an operation, as a denial tells it.
+    pub fn matches(&self, operation: &DeniedOperation) -> bool {
+        self.action == operation.action
+            && self
+                .attributes
+                .iter()
+                .all(|(name, wanted)| operation.attributes.get(name).is_some_and(|value| wanted.matches(value)))
+    }
+
+    /// The conditions that more than one value fits, as `name=pattern`.
+    pub fn wide(&self) -> impl Iterator<Item = String> {
+        self.conditions().filter(|(_, values)| !matches!(values, [one] if *one.form() == ValueForm::Exact)).map(text)
+    }
+
+    /// Each attribute, or field as `attribute.field`, with its values.
+    fn conditions(&self) -> impl Iterator<Item = (String, &[ValuePattern])> {
+        self.attributes.iter().flat_map(|(name, wanted)| match wanted {
+            Wanted::OneOf(values) => vec![(name.clone(), values.as_slice())],
+            Wanted::Fields(fields) => {
+                fields.iter().map(|(field, values)| (format!("{name}.{field}"), values.as_slice())).collect()
+            }
+        })
+    }
+}
+
+/// As reviewers read it: `github::contents.write owner=acme path=docs/**`.
+impl fmt::Display for OperationRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.action)?;
+        self.conditions().map(text).try_for_each(|condition| write!(f, " {condition}"))
+    }
+}
+
+/// `name=value`, or `name={a, b}`; a value that could be misread is quoted.
+fn text((name, values): (String, &[ValuePattern])) -> String {
+    let value = |value: &ValuePattern| {
+        let odd = |c: char| c.is_whitespace() || "{},=\"'".contains(c) || !(' '..='~').contains(&c);
+        match value.needs_exact() || value.as_str().is_empty() || value.as_str().contains(odd) {
+            true => format!("{:?}", value.as_str()),
+            false => value.as_str().to_owned(),
+        }
+    };
+    match values {
+        [one] => format!("{name}={}", value(one)),
+        many => format!("{name}={{{}}}", many.iter().map(value).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+impl Wanted {
+    /// Whether a value, as a denial tells it, is wanted.
+    fn matches(&self, value: &serde_json::Value) -> bool {
+        use serde_json::Value;
+        let any = |values: &[ValuePattern], text: &str| values.iter().any(|pattern| pattern.matches(text));
+        match (self, value) {
+            (Wanted::OneOf(values), Value::String(text)) => any(values, text),
+            (Wanted::OneOf(values), Value::Array(items)) => {
+                items.iter().all(|item| item.as_str().is_some_and(|text| any(values, text)))
+            }
+            (Wanted::OneOf(values), Value::Number(_) | Value::Bool(_)) => any(values, &value.to_string()),
+            (Wanted::Fields(wanted), Value::Object(fields)) => wanted
+                .iter()
+                .all(|(name, values)| fields.get(name).and_then(Value::as_str).is_some_and(|text| any(values, text))),
+            _ => false,
+        }
     }
 }
 

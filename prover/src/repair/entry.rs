@@ -184,7 +184,7 @@ impl Task<'_> {
         let Some(side) = self.side(self.entry) else { return Vec::new() };
         let mut out: Vec<&Cube> = Vec::new();
         let bounds = of(self.ceiling.side());
-        for env in 0..side.envs.len() {
+        for env in 0..side.envs().len() {
             for cube in side.permits.cubes(env) {
                 out.extend(bounds.near_in(env, cube).into_iter().filter(|bound| cube.and(bound).is_some()));
             }
@@ -370,7 +370,7 @@ impl Task<'_> {
         let Some(side) = asked.and_then(|asked| self.side(&asked)) else { return NoRepair::Undecided };
         let bounds = self.ceiling.side();
         let (mut permitted, mut budget) = (false, self.budget());
-        for env in 0..side.envs.len() {
+        for env in 0..side.envs().len() {
             for cube in side.permits.cubes(env) {
                 let denied = side.forbids.near_in(env, cube);
                 let forbidden = [denied.clone(), bounds.forbids.near_in(env, cube)].concat();

@@ -35,7 +35,7 @@ pub(super) fn in_the_way<'c>(
     mut budget: Budget,
 ) -> Result<Option<(Obstacle<'c>, bool)>, ()> {
     let mut parts: Vec<Part<'_, 'c>> = Vec::new();
-    for (at, env) in mine.envs.iter().enumerate() {
+    for (at, env) in mine.envs().iter().enumerate() {
         parts.extend(mine.permits.cubes(at).map(|cube| Part {
             env,
             cube,

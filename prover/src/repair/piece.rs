@@ -2,7 +2,7 @@
 
 use narrowgate_core::denial::DenialRecord;
 use narrowgate_core::pattern::{BinaryPattern, HostPattern, MethodPattern, PathPattern};
-use narrowgate_core::policy::{Access, Allow, Endpoint, Entry, Rest, RestRule, Traffic};
+use narrowgate_core::policy::{Access, Allow, Endpoint, Entry, Rest, RestRule, Rule, Traffic};
 use narrowgate_core::request::{Host, Method, PathOptions, Port, Process};
 
 use super::meet::{glob_covers, host_covers, path_covers};
@@ -136,7 +136,7 @@ pub(super) fn take_apart(entry: &Entry) -> Vec<Piece> {
 /// The same as rules: a preset is some methods on every path.
 fn rules(allow: &Allow) -> Vec<RestRule> {
     match allow {
-        Allow::Rules(rules) => rules.clone(),
+        Allow::Rules(rules) => rules.iter().filter_map(Rule::rest).cloned().collect(),
         Allow::Access(access) => preset(*access).iter().filter_map(|method| anywhere(method)).collect(),
     }
 }
@@ -199,17 +199,19 @@ pub(super) fn put_together(entry: &Entry, binaries: &[BinaryPattern], pieces: &[
                 rules.extend(piece.rule.clone().filter(|rule| !rules.contains(rule)));
                 for Hole { host, rule } in &piece.holes {
                     match host {
-                        None if !deny.contains(rule) => deny.push(rule.clone()),
+                        None if !deny.contains(&Rule::Rest(rule.clone())) => deny.push(Rule::Rest(rule.clone())),
                         Some(host) => {
                             let there = Endpoint { host: host.clone(), ..endpoint.clone() };
-                            beside.push(deny_only(&there, vec![rule.clone()], before.paths));
+                            beside.push(deny_only(&there, vec![Rule::Rest(rule.clone())], before.paths));
                         }
                         None => {}
                     }
                 }
             }
-            let allow = as_preset(&rules).filter(|_| preset_before).map_or(Allow::Rules(rules), Allow::Access);
-            endpoint.traffic = Traffic::Rest(Rest { allow, deny, paths: before.paths });
+            let preset = as_preset(&rules).filter(|_| preset_before);
+            let listed = || Allow::Rules(rules.into_iter().map(Rule::Rest).collect());
+            let allow = preset.map_or_else(listed, Allow::Access);
+            endpoint.traffic = Traffic::Rest(Rest { protocol: None, allow, deny, paths: before.paths });
             endpoints.push(endpoint);
             endpoints.extend(beside);
         }
@@ -233,8 +235,8 @@ fn as_preset(rules: &[RestRule]) -> Option<Access> {
 }
 
 /// An endpoint that is there for what it denies. Denies do not end.
-pub(super) fn deny_only(endpoint: &Endpoint, deny: Vec<RestRule>, paths: PathOptions) -> Endpoint {
-    let rest = Rest { allow: Allow::Rules(Vec::new()), deny, paths };
+pub(super) fn deny_only(endpoint: &Endpoint, deny: Vec<Rule>, paths: PathOptions) -> Endpoint {
+    let rest = Rest { protocol: None, allow: Allow::Rules(Vec::new()), deny, paths };
     Endpoint { traffic: Traffic::Rest(rest), expires_at: None, review_auto: false, ..endpoint.clone() }
 }
 

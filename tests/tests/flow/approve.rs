@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use narrowgate_core::certificate::verify;
-use narrowgate_core::schema::Schema;
 use narrowgate_core::dsse::TrustedKey;
+use narrowgate_core::schema::Schema;
 use narrowgate_core::wire::{Approve, Keys, ProposalStatus};
 use narrowgate_tests::system::{HOST, System, rest_rule};
 use serde_json::{Value, json};

@@ -4,10 +4,10 @@ use std::fs;
 use std::time::Duration;
 
 use narrowgate_core::certificate::verify;
-use narrowgate_core::schema::Schema;
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::dsse::TrustedKey;
 use narrowgate_core::policy::{Policy, Role};
+use narrowgate_core::schema::Schema;
 use narrowgate_core::wire::{Bundle, Keys, RotateKey};
 use narrowgate_prover::{Approval, Ceiling, Options, SigningKey, Verdict, prove};
 use narrowgate_proxy::{GatewayClient, KeysError, StartError};
