@@ -172,8 +172,8 @@ fn what_is_wrong_at_install_is_refused_there() {
     let good = serde_json::to_vec(&manifest()).unwrap();
     for (guest, expect) in [
         ("trap_in_describe", "describe: trapped: wasm `unreachable` instruction executed"),
-        ("loop_in_describe", "describe: used up its 100000000 units of fuel"),
-        ("loop_at_start", "describe: used up its 100000000 units of fuel"),
+        ("loop_in_describe", "describe: used up its 20000000 units of fuel"),
+        ("loop_at_start", "describe: used up its 20000000 units of fuel"),
     ] {
         let file = narrowgate_plugins::PluginFile::parse(Guest::file(guest).with_manifest(&good)).unwrap();
         let begun = Instant::now();
