@@ -133,6 +133,11 @@ pub(super) fn some_among(set: Expr, elements: &[&str]) -> Expr {
     any(elements.iter().map(|element| binary(BinaryOp::Contains, set.clone(), string(element))))
 }
 
+/// The set has no element.
+pub(super) fn is_empty(set: Expr) -> Expr {
+    Expr::UnaryOp { op: UnaryOp::IsEmpty, expr: Arc::new(set) }
+}
+
 pub(super) fn equals_number(expr: Expr, number: i64) -> Expr {
     binary(BinaryOp::Eq, expr, Expr::Literal(Literal::Long(number)))
 }
