@@ -3,7 +3,7 @@
 use narrowgate_plugin::{Kind, Refusal, Result, Value};
 
 /// How the text of a placeholder, a query value or a body's member becomes an attribute.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     /// Letters, digits, `-`, `_` and `.`; in lower case, because GitHub does not look at case.
     Name,
@@ -21,6 +21,7 @@ pub(crate) enum Form {
     Reference,
 }
 
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Attribute {
     pub(crate) name: &'static str,
     pub(crate) form: Form,
@@ -65,10 +66,6 @@ pub(crate) const ATTRIBUTES: &[Attribute] = &[
 ];
 
 impl Attribute {
-    pub(crate) fn named(name: &str) -> Option<&'static Attribute> {
-        ATTRIBUTES.iter().find(|attribute| attribute.name == name)
-    }
-
     pub(crate) fn kind(&self) -> Kind {
         match self.form {
             Form::Integer => Kind::Integer,

@@ -1,7 +1,8 @@
 //! Advice: what would be worth asking for, and a request for an operation.
 
 use crate::attributes::{Attribute, Form};
-use crate::route::{From, Row, Section};
+use crate::pattern::Part;
+use crate::route::{From, Route, Row};
 use crate::topics;
 use narrowgate_plugin::{Operation, Plugin, Request, Suggestion, Value, sample};
 
@@ -23,9 +24,9 @@ pub(crate) fn suggestions(denied: &Operation) -> Vec<Suggestion> {
 /// A request of the first route that has all of the operation's attributes; what the operation leaves open is filled in.
 /// None where that would not be read as what was asked for.
 pub(crate) fn example(operation: &Operation) -> Option<Request> {
-    topics::rows()
-        .filter(|(_, row)| row.action == operation.action)
-        .filter_map(|(section, row)| row.example(section, operation))
+    topics::routes()
+        .filter(|route| route.row.action == operation.action)
+        .filter_map(|route| route.example(operation))
         .find(|request| is_read_as(request, operation))
 }
 
@@ -39,31 +40,33 @@ fn is_read_as(request: &Request, asked: &Operation) -> bool {
     read.action == asked.action && asked.attributes.iter().all(|(name, value)| same(name, value))
 }
 
-impl Row {
-    pub(crate) fn example(&self, section: &Section, operation: &Operation) -> Option<Request> {
-        let has = |name: &String| self.attributes(section).any(|(held, _)| held == name);
+impl Route {
+    pub(crate) fn example(self, operation: &Operation) -> Option<Request> {
+        let has = |name: &String| self.attributes().any(|(attribute, _)| attribute.name == name);
         if !operation.attributes.iter().all(|(name, _)| has(name)) {
             return None;
         }
-        let mut request = Request::https(self.method, section.host);
-        for part in section.prefix.split('/').chain(self.pattern.split('/')).filter(|part| !part.is_empty()) {
-            let placeholder = part.strip_prefix('{').and_then(|part| part.strip_suffix('}'));
-            request = match placeholder.map(|name| (name, name.strip_suffix("..."))) {
-                None => request.segment(part),
-                Some((name, None)) => request.segment(&text(name, operation)?),
-                Some((_, Some(name))) => match text(name, operation)?.trim_start_matches("refs/") {
+        let mut request = Request::https(self.row.method, self.section.host);
+        for part in self.parts() {
+            request = match part {
+                Part::Fixed("") => request,
+                Part::Fixed(fixed) => request.segment(fixed),
+                Part::One(attribute) => request.segment(&text(attribute, operation)?),
+                Part::Rest(attribute) => match text(attribute, operation)?.trim_start_matches("refs/") {
                     "" => request,
                     path => request.segments_of(path),
                 },
             };
         }
-        self.fill_extras(request, operation)
+        self.row.fill_extras(request, operation)
     }
+}
 
+impl Row {
     fn fill_extras(&self, mut request: Request, operation: &Operation) -> Option<Request> {
         let mut members = Vec::new();
         for extra in self.extras {
-            if extra.optional && operation.value(extra.attribute).is_none() {
+            if extra.optional && operation.value(extra.attribute.name).is_none() {
                 continue;
             }
             match extra.from {
@@ -78,12 +81,12 @@ impl Row {
     }
 }
 
-fn text(name: &str, operation: &Operation) -> Option<String> {
-    match operation.value(name) {
+fn text(attribute: &Attribute, operation: &Operation) -> Option<String> {
+    match operation.value(attribute.name) {
         Some(Value::Text(glob)) => Some(sample(glob)),
         Some(Value::Integer(number)) => Some(number.to_string()),
         Some(Value::Flag(_) | Value::Texts(_) | Value::Fields(_)) => None,
-        None => Some(filled_in(Attribute::named(name)?.form).to_owned()),
+        None => Some(filled_in(attribute.form).to_owned()),
     }
 }
 
@@ -96,11 +99,11 @@ fn filled_in(form: Form) -> &'static str {
     }
 }
 
-fn json(name: &str, operation: &Operation) -> Option<String> {
-    match (operation.value(name), Attribute::named(name)?.form) {
+fn json(attribute: &Attribute, operation: &Operation) -> Option<String> {
+    match (operation.value(attribute.name), attribute.form) {
         (Some(Value::Flag(flag)), _) => Some(flag.to_string()),
-        (_, Form::Integer | Form::Flag) => text(name, operation),
-        _ => text(name, operation).map(|text| quoted(&text)),
+        (_, Form::Integer | Form::Flag) => text(attribute, operation),
+        _ => text(attribute, operation).map(|text| quoted(&text)),
     }
 }
 

@@ -11,6 +11,7 @@
 
 mod attributes;
 mod examples;
+mod pattern;
 mod route;
 #[cfg(test)]
 mod tests;
@@ -34,11 +35,11 @@ impl Plugin for GitHub {
 
     fn classify(request: &Request) -> Result<Vec<Operation>> {
         one_reading(request)?;
-        let segments = request.segments();
+        let path = request.segments();
+        let method = if request.method == "HEAD" { "GET" } else { &request.method };
         for section in topics::sections().filter(|section| section.host == request.host) {
-            let Some((prefix, rest)) = section.matches(&segments)? else { continue };
-            for row in section.rows {
-                if let Some(operation) = row.read(request, &prefix, rest)? {
+            for route in section.routes(method, &path) {
+                if let Some(operation) = route.read(request, &path)? {
                     return Ok(vec![operation]);
                 }
             }

@@ -1,6 +1,7 @@
 //! Routes: how a row of the table is matched with a request.
 
 use crate::attributes::{Attribute, Form};
+use crate::pattern::{Part, Pattern, named};
 use narrowgate_plugin::{Group, Json, Operation, Refusal, Request, Result, Value};
 
 /// What belongs together: actions, and the routes that stand for them.
@@ -37,16 +38,15 @@ pub(crate) const fn admin(name: &'static str, doc: &'static str) -> Declared {
 /// Routes with the same start. It is matched once for all of them, which keeps a table of hundreds of routes cheap.
 pub(crate) struct Section {
     pub(crate) host: &'static str,
-    /// As in the public documentation: `/repos/{owner}/{repo}/pulls`.
-    pub(crate) prefix: &'static str,
+    pub(crate) prefix: Pattern,
     pub(crate) rows: &'static [Row],
 }
 
 /// One route.
 pub(crate) struct Row {
     pub(crate) method: &'static str,
-    /// What follows the section's prefix. `{name}` is one segment, `{name...}` all that remain, also none.
-    pub(crate) pattern: &'static str,
+    /// What follows the section's prefix.
+    pub(crate) pattern: Pattern,
     pub(crate) action: &'static str,
     /// Attributes that are not in the path.
     pub(crate) extras: &'static [Extra],
@@ -54,7 +54,7 @@ pub(crate) struct Row {
 
 /// An attribute from the query or from the JSON body.
 pub(crate) struct Extra {
-    pub(crate) attribute: &'static str,
+    pub(crate) attribute: &'static Attribute,
     pub(crate) from: From,
     pub(crate) optional: bool,
 }
@@ -66,27 +66,31 @@ pub(crate) enum From {
 }
 
 pub(crate) const fn section(prefix: &'static str, rows: &'static [Row]) -> Section {
-    Section { host: crate::API, prefix, rows }
+    Section { host: crate::API, prefix: Pattern::parse(prefix), rows }
 }
 
 pub(crate) const fn get(pattern: &'static str, action: &'static str) -> Row {
-    Row { method: "GET", pattern, action, extras: &[] }
+    row("GET", pattern, action)
 }
 
 pub(crate) const fn post(pattern: &'static str, action: &'static str) -> Row {
-    Row { method: "POST", pattern, action, extras: &[] }
+    row("POST", pattern, action)
 }
 
 pub(crate) const fn put(pattern: &'static str, action: &'static str) -> Row {
-    Row { method: "PUT", pattern, action, extras: &[] }
+    row("PUT", pattern, action)
 }
 
 pub(crate) const fn patch(pattern: &'static str, action: &'static str) -> Row {
-    Row { method: "PATCH", pattern, action, extras: &[] }
+    row("PATCH", pattern, action)
 }
 
 pub(crate) const fn remove(pattern: &'static str, action: &'static str) -> Row {
-    Row { method: "DELETE", pattern, action, extras: &[] }
+    row("DELETE", pattern, action)
+}
+
+const fn row(method: &'static str, pattern: &'static str, action: &'static str) -> Row {
+    Row { method, pattern: Pattern::parse(pattern), action, extras: &[] }
 }
 
 impl Row {
@@ -95,44 +99,65 @@ impl Row {
     }
 }
 
-pub(crate) const fn query(attribute: &'static str, key: &'static str) -> Extra {
-    Extra { attribute, from: From::Query(key), optional: true }
+pub(crate) const fn query(attribute: &str, key: &'static str) -> Extra {
+    Extra { attribute: named(attribute), from: From::Query(key), optional: true }
 }
 
 /// A member that the body must have.
-pub(crate) const fn body(attribute: &'static str, member: &'static str) -> Extra {
-    Extra { attribute, from: From::Body(member), optional: false }
+pub(crate) const fn body(attribute: &str, member: &'static str) -> Extra {
+    Extra { attribute: named(attribute), from: From::Body(member), optional: false }
 }
 
-pub(crate) const fn optional_body(attribute: &'static str, member: &'static str) -> Extra {
-    Extra { attribute, from: From::Body(member), optional: true }
+pub(crate) const fn optional_body(attribute: &str, member: &'static str) -> Extra {
+    Extra { attribute: named(attribute), from: From::Body(member), optional: true }
 }
-
-pub(crate) type Attributes = Vec<(String, Value)>;
 
 impl Section {
-    /// The attributes in the prefix, and the segments that remain; `None` where the path starts otherwise.
-    pub(crate) fn matches<'s, 'r>(&self, segments: &'s [&'r str]) -> Result<Option<(Attributes, &'s [&'r str])>> {
-        let mut attributes = Attributes::new();
-        let rest = walk(self.prefix, segments, &mut attributes)?;
-        Ok(rest.map(|rest| (attributes, rest)))
+    /// The routes here that a method and a path fit, by their fixed parts.
+    pub(crate) fn routes<'r>(&'static self, method: &'r str, path: &'r [&'r str]) -> impl Iterator<Item = Route> + 'r {
+        let rest = self.prefix.after(path);
+        let rows = rest.into_iter().flat_map(|rest| self.rows.iter().map(move |row| (row, rest)));
+        let fits = move |row: &Row, rest| row.method == method && row.pattern.after(rest).is_some_and(<[_]>::is_empty);
+        rows.filter(move |(row, rest)| fits(row, rest)).map(move |(row, _)| Route { section: self, row })
+    }
+}
+
+/// One row, with what stands before it.
+#[derive(Clone, Copy)]
+pub(crate) struct Route {
+    pub(crate) section: &'static Section,
+    pub(crate) row: &'static Row,
+}
+
+impl Route {
+    /// The operation; `None` where a part of the path cannot be the attribute that stands there.
+    pub(crate) fn read(self, request: &Request, path: &[&str]) -> Result<Option<Operation>> {
+        let mut operation = Operation::new(self.row.action);
+        let Some(rest) = self.section.prefix.after(path) else { return Ok(None) };
+        if !self.section.prefix.read(path, &mut operation.attributes)?
+            || !self.row.pattern.read(rest, &mut operation.attributes)?
+        {
+            return Ok(None);
+        }
+        self.row.read_extras(request, operation).map(Some)
+    }
+
+    /// The parts of the whole path.
+    pub(crate) fn parts(self) -> impl Iterator<Item = &'static Part> {
+        self.section.prefix.parts().iter().chain(self.row.pattern.parts())
+    }
+
+    /// Its attributes, and whether its operations may come without them.
+    pub(crate) fn attributes(self) -> impl Iterator<Item = (&'static Attribute, bool)> {
+        let in_path = self.parts().filter_map(|part| match part {
+            Part::One(attribute) | Part::Rest(attribute) => Some((*attribute, false)),
+            Part::Fixed(_) => None,
+        });
+        in_path.chain(self.row.extras.iter().map(|extra| (extra.attribute, extra.optional)))
     }
 }
 
 impl Row {
-    /// The operation, if the request is one of this route's.
-    pub(crate) fn read(&self, request: &Request, prefix: &Attributes, rest: &[&str]) -> Result<Option<Operation>> {
-        let method = if request.method == "HEAD" { "GET" } else { &request.method };
-        if method != self.method {
-            return Ok(None);
-        }
-        let mut attributes = Attributes::new();
-        let Some([]) = walk(self.pattern, rest, &mut attributes)? else { return Ok(None) };
-        let mut operation = Operation::new(self.action);
-        operation.attributes.extend(prefix.iter().cloned().chain(attributes));
-        self.read_extras(request, operation).map(Some)
-    }
-
     fn read_extras(&self, request: &Request, mut operation: Operation) -> Result<Operation> {
         let in_body = self.extras.iter().any(|extra| matches!(extra.from, From::Body(_)));
         let json = if in_body { Some(object(request)?) } else { None };
@@ -143,7 +168,7 @@ impl Row {
                 (From::Body(_), None) => None,
             };
             match value {
-                Some(value) => operation = operation.with(extra.attribute, value),
+                Some(value) => operation = operation.with(extra.attribute.name, value),
                 None if extra.optional => {}
                 None => return Err(Refusal::malformed(format!("the {} is missing", extra.from.name()))),
             }
@@ -154,19 +179,17 @@ impl Row {
 
 impl Extra {
     fn value(&self, name: &str, text: &str) -> Result<Value> {
-        let attribute = Attribute::named(self.attribute);
-        attribute
-            .and_then(|attribute| attribute.read(text).transpose())
-            .unwrap_or_else(|| Err(Refusal::malformed(format!("{name:?} is not what GitHub documents for it"))))
+        let value = self.attribute.read(text)?;
+        value.ok_or_else(|| Refusal::malformed(format!("{name:?} is not what GitHub documents for it")))
     }
 
     fn member(&self, request: &Request, json: &Json, member: &str) -> Result<Option<Value>> {
         if request.has_query(member) {
             return Err(Refusal::ambiguous(format!("{member:?} belongs in the JSON body, and the query has it")));
         }
-        match Attribute::named(self.attribute).map(|attribute| attribute.form) {
-            Some(Form::Integer) => Ok(json.integer_member(member)?.map(Value::Integer)),
-            Some(Form::Flag) => Ok(json.flag_member(member)?.map(Value::Flag)),
+        match self.attribute.form {
+            Form::Integer => Ok(json.integer_member(member)?.map(Value::Integer)),
+            Form::Flag => Ok(json.flag_member(member)?.map(Value::Flag)),
             _ => json.text_member(member)?.map(|text| self.value(member, text)).transpose(),
         }
     }
@@ -186,34 +209,4 @@ fn object(request: &Request) -> Result<Json> {
         json @ Json::Object(_) => Ok(json),
         _ => Err(Refusal::malformed("the body must be a JSON object")),
     }
-}
-
-/// Walks a pattern along segments and collects the placeholders' values; gives the segments that remain. Fixed parts
-/// are compared first: of hundreds of patterns, nearly all end there.
-fn walk<'s, 'r>(pattern: &str, segments: &'s [&'r str], attributes: &mut Attributes) -> Result<Option<&'s [&'r str]>> {
-    let mut pairs = pattern.split('/').skip(1).zip(segments);
-    if pairs.any(|(part, segment)| !part.starts_with('{') && part != *segment) {
-        return Ok(None);
-    }
-    let mut rest = segments;
-    for part in pattern.split('/').skip(1) {
-        let Some(placeholder) = part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) else {
-            let Some((_, after)) = rest.split_first() else { return Ok(None) };
-            rest = after;
-            continue;
-        };
-        let (name, text) = match placeholder.strip_suffix("...") {
-            Some(name) => (name, core::mem::take(&mut rest).join("/")),
-            None => {
-                let Some((segment, after)) = rest.split_first() else { return Ok(None) };
-                rest = after;
-                (placeholder, (*segment).to_owned())
-            }
-        };
-        match Attribute::named(name).map(|attribute| attribute.read(&text)).transpose()?.flatten() {
-            Some(value) => attributes.push((name.to_owned(), value)),
-            None => return Ok(None),
-        }
-    }
-    Ok(Some(rest))
 }

@@ -1,7 +1,7 @@
 //! The table against itself, and rows of requests against what they mean.
 
-use crate::attributes::{Attribute, Form};
-use crate::route::{Row, Section};
+use crate::attributes::Form;
+use crate::route::Route;
 use crate::{GitHub, topics};
 use narrowgate_plugin::{Operation, Plugin, Value, testing};
 use std::collections::BTreeSet;
@@ -15,16 +15,16 @@ fn vocabulary_is_loadable() {
 fn every_action_has_a_route_and_every_route_an_action() {
     let declared: BTreeSet<&str> =
         topics::TOPICS.iter().flat_map(|topic| topic.actions).map(|action| action.name).collect();
-    let routed: BTreeSet<&str> = topics::rows().map(|(_, row)| row.action).collect();
+    let routed: BTreeSet<&str> = topics::routes().map(|route| route.row.action).collect();
     assert_eq!(declared, routed);
 }
 
 #[test]
 fn every_route_reads_its_own_example_and_no_other_route_reads_it() {
-    for (section, row) in topics::rows() {
-        let operation = operation_of(section, row);
-        let name = format!("{} {}{}", row.method, section.prefix, row.pattern);
-        let request = row.example(section, &operation).unwrap_or_else(|| panic!("{name}: no example"));
+    for route in topics::routes() {
+        let operation = operation_of(route);
+        let name = format!("{} {}{}", route.row.method, route.section.prefix, route.row.pattern);
+        let request = route.example(&operation).unwrap_or_else(|| panic!("{name}: no example"));
         let read = GitHub::classify(&request);
         assert_eq!(testing::brief(&read), testing::brief(&Ok(vec![operation.clone()])), "{name}");
         assert!(GitHub::example(&narrowgate_plugin::Suggestion::new(operation, "")).is_some(), "{name}");
@@ -34,8 +34,8 @@ fn every_route_reads_its_own_example_and_no_other_route_reads_it() {
 #[test]
 fn all_advice_has_an_example() {
     let denied = narrowgate_plugin::Request::https("GET", crate::API);
-    for (section, row) in topics::rows() {
-        for advice in GitHub::suggest(&denied, &[operation_of(section, row)]) {
+    for route in topics::routes() {
+        for advice in GitHub::suggest(&denied, &[operation_of(route)]) {
             assert!(GitHub::example(&advice).is_some(), "{advice:?}");
         }
     }
@@ -50,11 +50,10 @@ fn no_example_rather_than_a_wrong_one() {
     }
 }
 
-fn operation_of(section: &Section, row: &Row) -> Operation {
-    row.attributes(section).fold(Operation::new(row.action), |operation, (name, _)| {
-        let attribute = Attribute::named(name).unwrap_or_else(|| panic!("the attribute {name} is not declared"));
+fn operation_of(route: Route) -> Operation {
+    route.attributes().fold(Operation::new(route.row.action), |operation, (attribute, _)| {
         operation.with(
-            name,
+            attribute.name,
             match attribute.form {
                 Form::Integer => Value::Integer(7),
                 Form::Flag => Value::Flag(true),

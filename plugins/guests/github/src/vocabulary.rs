@@ -1,7 +1,7 @@
 //! The vocabulary, read off the table.
 
 use crate::attributes::ATTRIBUTES;
-use crate::route::{Declared, Row, Section};
+use crate::route::{Declared, Topic};
 use crate::{API, OVERRIDES, UPLOADS, topics};
 use narrowgate_plugin::{Action, Vocabulary};
 
@@ -19,25 +19,22 @@ pub(crate) fn vocabulary() -> Vocabulary {
         vocabulary = vocabulary.header(name);
     }
     for topic in topics::TOPICS {
-        let routes: Vec<(&Section, &Row)> =
-            topic.sections.iter().flat_map(|section| section.rows.iter().map(move |row| (section, row))).collect();
-        vocabulary = vocabulary.actions(topic.actions.iter().map(|declared| action(declared, &routes)));
+        vocabulary = vocabulary.actions(topic.actions.iter().map(|declared| action(declared, topic)));
     }
     vocabulary
 }
 
 /// An action's methods are those of its routes; its attributes too, each optional where a route may be without it.
-fn action(declared: &Declared, routes: &[(&Section, &Row)]) -> Action {
-    let routes = routes.iter().filter(|(_, row)| row.action == declared.name);
+fn action(declared: &Declared, topic: &'static Topic) -> Action {
     let mut methods = Vec::new();
     // By attribute: how many routes have it, and how many always.
     let mut held = [(0, 0); ATTRIBUTES.len()];
     let mut count = 0;
-    for (section, row) in routes {
-        methods.push(row.method);
+    for route in topic.routes().filter(|route| route.row.action == declared.name) {
+        methods.push(route.row.method);
         count += 1;
-        for (name, optional) in row.attributes(section) {
-            let counts = ATTRIBUTES.iter().zip(&mut held).find(|(attribute, _)| attribute.name == name);
+        for (named, optional) in route.attributes() {
+            let counts = ATTRIBUTES.iter().zip(&mut held).find(|(attribute, _)| attribute.name == named.name);
             if let Some((_, (some, always))) = counts {
                 *some += 1;
                 *always += usize::from(!optional);
@@ -56,14 +53,4 @@ fn action(declared: &Declared, routes: &[(&Section, &Row)]) -> Action {
         }
     }
     action
-}
-
-impl Row {
-    /// The names of this route's attributes, and whether its operations may come without them.
-    pub(crate) fn attributes(&self, section: &Section) -> impl Iterator<Item = (&'static str, bool)> + use<'_> {
-        let parts = section.prefix.split('/').chain(self.pattern.split('/'));
-        let in_path = parts.filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-        let in_path = in_path.map(|name| (name.strip_suffix("...").unwrap_or(name), false));
-        in_path.chain(self.extras.iter().map(|extra| (extra.attribute, extra.optional)))
-    }
 }

@@ -10,9 +10,9 @@ mod releases;
 mod repositories;
 mod settings;
 
-use crate::route::{Row, Section, Topic};
+use crate::route::{Route, Section, Topic};
 
-pub(crate) const TOPICS: &[Topic] = &[
+pub(crate) static TOPICS: &[Topic] = &[
     code::CONTENTS,
     code::GIT,
     code::BRANCHES,
@@ -33,6 +33,12 @@ pub(crate) fn sections() -> impl Iterator<Item = &'static Section> {
     TOPICS.iter().flat_map(|topic| topic.sections)
 }
 
-pub(crate) fn rows() -> impl Iterator<Item = (&'static Section, &'static Row)> {
-    sections().flat_map(|section| section.rows.iter().map(move |row| (section, row)))
+pub(crate) fn routes() -> impl Iterator<Item = Route> {
+    TOPICS.iter().flat_map(Topic::routes)
+}
+
+impl Topic {
+    pub(crate) fn routes(&'static self) -> impl Iterator<Item = Route> {
+        self.sections.iter().flat_map(|section| section.rows.iter().map(move |row| Route { section, row }))
+    }
 }

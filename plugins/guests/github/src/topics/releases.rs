@@ -1,6 +1,7 @@
 //! Releases and their assets. Uploads go to a host of their own.
 
 use crate::UPLOADS;
+use crate::pattern::Pattern;
 use crate::route::{
     Declared, Section, Topic, body, delete, get, optional_body, patch, post, query, read, remove, section, write,
 };
@@ -47,7 +48,7 @@ pub(crate) const RELEASES: Topic = Topic {
         ),
         Section {
             host: UPLOADS,
-            prefix: "/repos/{owner}/{repo}/releases",
+            prefix: Pattern::parse("/repos/{owner}/{repo}/releases"),
             rows: &[post("/{id}/assets", "release_assets.upload").with(&[query("name", "name")])],
         },
     ],
