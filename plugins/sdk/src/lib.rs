@@ -47,7 +47,7 @@ mod example;
 pub mod form;
 pub mod json;
 mod operation;
-mod percent;
+pub mod percent;
 mod request;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
