@@ -56,7 +56,7 @@ mod vocabulary;
 
 #[doc(hidden)]
 pub use component::Component;
-pub use example::sample;
+pub use example::{is_read_as, sample};
 pub use json::Json;
 pub use types::{
     Action, Attribute, Body, BodyNeed, DenialForm, Group, Kind, Operation, Refusal, Request, Suggestion, Value,

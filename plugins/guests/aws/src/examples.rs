@@ -1,7 +1,7 @@
 //! Advice: what would be worth asking for, and a request for an operation.
 
-use crate::services;
-use narrowgate_plugin::{Operation, Plugin, Request, Suggestion, Value, sample};
+use crate::{Aws, services};
+use narrowgate_plugin::{Operation, Request, Suggestion, is_read_as, json::quoted, sample};
 
 /// The operation itself, and everything beside its object.
 pub(crate) fn suggestions(denied: &Operation) -> Vec<Suggestion> {
@@ -20,17 +20,7 @@ pub(crate) fn example(operation: &Operation) -> Option<Request> {
         Some(action) => asked.storage(action)?,
         None => asked.call()?,
     };
-    requests.into_iter().find(|request| is_read_as(request, operation))
-}
-
-fn is_read_as(request: &Request, asked: &Operation) -> bool {
-    let answer = crate::Aws::classify(request);
-    let Ok([read]) = answer.as_deref() else { return false };
-    let same = |name: &str, value: &Value| match value {
-        Value::Text(glob) if glob.contains(['*', '?']) => read.value(name).is_some(),
-        exact => read.value(name) == Some(exact),
-    };
-    read.action == asked.action && asked.attributes.iter().all(|(name, value)| same(name, value))
+    requests.into_iter().find(|request| is_read_as::<Aws>(request, operation))
 }
 
 struct Asked<'a>(&'a Operation);
@@ -139,17 +129,4 @@ impl PlusEncoded for Request {
 fn encoded(text: &str) -> String {
     let path = Request::https("GET", "").segment(text).path;
     path.trim_start_matches('/').replace('&', "%26").replace('+', "%2B").replace('=', "%3D")
-}
-
-fn quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => quoted.extend(['\\', character]),
-            ' '.. => quoted.push(character),
-            control => quoted.push_str(&format!("\\u{:04x}", u32::from(control))),
-        }
-    }
-    quoted.push('"');
-    quoted
 }
