@@ -1,0 +1,43 @@
+//! Help with [`Plugin::example`].
+
+use crate::{Operation, Plugin, Request, Value};
+
+/// A text that a glob matches: `docs/**` gives `docs/example`, `v1.*` gives `v1.example`.
+#[must_use]
+pub fn sample(glob: &str) -> String {
+    let mut text = String::with_capacity(glob.len() + 8);
+    let mut rest = glob;
+    while let Some(star) = rest.find('*') {
+        let (before, after) = rest.split_at(star);
+        text.push_str(before);
+        text.push_str("example");
+        rest = after.trim_start_matches('*');
+    }
+    text.push_str(rest);
+    text.replace('?', "x")
+}
+
+/// Whether a plugin reads a request as one operation with this action and these attributes. A text that is a glob stands
+/// for any text. What an example should be held against before it is handed out.
+#[must_use]
+pub fn is_read_as<P: Plugin>(request: &Request, asked: &Operation) -> bool {
+    let answer = P::classify(request);
+    let Ok([read]) = answer.as_deref() else { return false };
+    let same = |name: &str, value: &Value| match value {
+        Value::Text(glob) if glob.contains(['*', '?']) => read.value(name).is_some(),
+        exact => read.value(name) == Some(exact),
+    };
+    read.action == asked.action && asked.attributes.iter().all(|(name, value)| same(name, value))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn samples() {
+        for (glob, expect) in
+            [("docs/**", "docs/example"), ("a.md", "a.md"), ("*", "example"), ("v?-*.x", "vx-example.x"), ("", "")]
+        {
+            assert_eq!(super::sample(glob), expect, "{glob}");
+        }
+    }
+}
