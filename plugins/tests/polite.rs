@@ -7,19 +7,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use common::{Asked, Guest};
-use narrowgate_plugins::{Body, Cause, Plugin};
+use narrowgate_plugins::{Body, Cause, Host, Plugin};
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 
 /// The deadline of a call.
 const DEADLINE: Duration = Duration::from_millis(200);
-
-/// A guest that runs into the deadline. A test has its own, by digest, so that it does not wait for another test's.
-fn slow_guest(test: u32) -> Plugin {
-    let mut guest = Guest::file("endless_loop");
-    guest.functions.push_str(&format!("(global $test i32 (i32.const {test}))"));
-    guest.load()
-}
 
 /// So many questions at once that all take too long.
 fn ask_slow(plugin: &Plugin, times: usize) -> JoinSet<(Cause, Duration)> {
@@ -35,7 +28,8 @@ fn ask_slow(plugin: &Plugin, times: usize) -> JoinSet<(Cause, Duration)> {
 
 #[test]
 fn other_requests_of_the_same_thread_go_on() {
-    let (slow, quick) = (slow_guest(0), Guest::new().load());
+    let host = Host::new().unwrap();
+    let (slow, quick) = (Guest::file("endless_loop").load_on(&host), Guest::new().load_on(&host));
     Builder::new_current_thread().build().unwrap().block_on(async {
         let begun = Instant::now();
         let mut slow = ask_slow(&slow, 4);
@@ -72,7 +66,7 @@ fn what_is_too_slow_inline_is_asked_again_by_a_worker() {
 
 #[test]
 fn a_crowd_of_slow_requests_is_denied_in_time() {
-    let slow = slow_guest(1);
+    let slow = Guest::file("endless_loop").load_on(&Host::new().unwrap());
     Builder::new_current_thread().build().unwrap().block_on(async {
         let mut asking = ask_slow(&slow, 100);
         let mut ran = 0;
@@ -87,7 +81,8 @@ fn a_crowd_of_slow_requests_is_denied_in_time() {
 
 #[test]
 fn a_slow_plugin_delays_itself() {
-    let (slow, other) = (slow_guest(2), Guest::new().load());
+    let host = Host::new().unwrap();
+    let (slow, other) = (Guest::file("endless_loop").load_on(&host), Guest::new().load_on(&host));
     let asked = Asked { body: Body::Complete(Bytes::from(vec![b'x'; 100_000])), ..Asked::put() };
     Builder::new_current_thread().build().unwrap().block_on(async {
         let mut slow = ask_slow(&slow, 50);

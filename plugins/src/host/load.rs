@@ -97,8 +97,7 @@ impl Host {
             memory: memory_limit(structure.memory),
             output: DESCRIBE_OUTPUT,
         };
-        let ran = run(&self.engine, limits, |store| adapter.describe(store)).map_err(LoadError::Describe)?;
-        Ok(ran.value)
+        run(&self.engine, limits, |store| adapter.describe(store)).value.map_err(LoadError::Describe)
     }
 
     /// Finds the interface's functions, by the adapter for its major.

@@ -16,7 +16,7 @@ use wasmtime::Engine;
 
 use super::Host;
 use super::load::Compiled;
-use super::run::{Limits, run};
+use super::run::{Limits, Ran, run};
 use super::v1::{Adapter, Sketch};
 use super::workers::Workers;
 use crate::facts::{Body, Question, RequestFacts, Scheme};
@@ -59,8 +59,8 @@ struct Inner {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Classified {
     /// The operations, in the plugin's order, without repeats; at least one. Every one must be permitted.
-    pub operations: Vec<Meaning>,
-    /// In units of fuel: the same for the same request on every machine.
+    pub operations: Result<Vec<Meaning>, PluginFailure>,
+    /// In units of fuel: the same for the same request on every machine. None where the plugin was not asked.
     pub fuel: u64,
 }
 
@@ -132,16 +132,18 @@ impl Plugin {
     /// # Errors
     /// Whatever keeps the plugin from giving one answer that its vocabulary admits.
     pub fn classify(&self, facts: &RequestFacts<'_>) -> Result<Vec<Meaning>, PluginFailure> {
-        self.measure(facts).map(|classified| classified.operations)
+        self.measure(facts).operations
     }
 
     /// [`Plugin::classify`], with what it cost.
-    ///
-    /// # Errors
-    /// As [`Plugin::classify`].
-    pub fn measure(&self, facts: &RequestFacts<'_>) -> Result<Classified, PluginFailure> {
-        let question = self.question(facts)?;
-        self.0.ask(&question, self.0.full(&question)).map_err(|cause| self.failure(cause))
+    pub fn measure(&self, facts: &RequestFacts<'_>) -> Classified {
+        match self.question(facts) {
+            Ok(question) => {
+                let Ran { value, fuel } = self.0.ask(&question, self.0.full(&question));
+                Classified { operations: value.map_err(|cause| self.failure(cause)), fuel }
+            }
+            Err(failure) => Classified { operations: Err(failure), fuel: 0 },
+        }
     }
 
     /// [`Plugin::classify`] for threads that serve others: what takes more than some tens of microseconds is done by a
@@ -154,8 +156,7 @@ impl Plugin {
         let plugin = self.clone();
         async move {
             let question = question?;
-            let classified = plugin.ask_politely(question).await.map_err(|cause| plugin.failure(cause))?;
-            Ok(classified.operations)
+            plugin.ask_politely(question).await.map_err(|cause| plugin.failure(cause))
         }
     }
 
@@ -166,7 +167,7 @@ impl Plugin {
         let denied: Vec<Label> = denied.iter().map(|meaning| self.0.label(meaning)).collect();
         let limits = self.0.full(&question);
         let ran = run(&self.0.engine, limits, |store| self.0.adapter.suggest(store, &question, &denied));
-        let suggested = ran.map(|ran| ran.value).unwrap_or_default();
+        let suggested = ran.value.unwrap_or_default();
         let declared = suggested.into_iter().filter(|(label, _)| self.0.is_declared(label));
         declared.take(MAX_OPERATIONS).map(|(operation, doc)| Suggestion { operation, doc: one_line(&doc) }).collect()
     }
@@ -175,8 +176,8 @@ impl Plugin {
     /// gives is no canonical request, or where it reads that request differently. Call it on a thread that may wait.
     pub fn example(&self, operation: &Label) -> Option<ExampleRequest> {
         let limits = self.0.limits(FUEL, TICKS);
-        let ran = run(&self.0.engine, limits, |store| self.0.adapter.example(store, operation)).ok()?;
-        let example = example(ran.value?)?;
+        let ran = run(&self.0.engine, limits, |store| self.0.adapter.example(store, operation));
+        let example = example(ran.value.ok()??)?;
         let headers = example.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         let facts = RequestFacts {
             method: &example.method,
@@ -195,10 +196,10 @@ impl Plugin {
         Question::new(&self.0.vocabulary, facts).map_err(|cause| self.failure(cause))
     }
 
-    async fn ask_politely(&self, question: Question) -> Result<Classified, Cause> {
+    async fn ask_politely(&self, question: Question) -> Result<Vec<Meaning>, Cause> {
         let inner = &self.0;
         if question.body.bytes().len() <= INLINE_BODY && inner.strikes.load(Ordering::Relaxed) < STRIKES {
-            match inner.ask(&question, inner.limits(INLINE_FUEL, INLINE_TICKS)) {
+            match inner.ask(&question, inner.limits(INLINE_FUEL, INLINE_TICKS)).value {
                 Err(Cause::Fuel(_)) => inner.strike(1),
                 // One of these may have cost the caller's thread two ticks.
                 Err(Cause::Deadline(_)) => inner.strike(STRIKES),
@@ -210,11 +211,11 @@ impl Plugin {
         }
         let plugin = self.clone();
         let job = move || {
-            let answer = plugin.0.ask(&question, plugin.0.full(&question));
-            if matches!(&answer, Ok(classified) if classified.fuel <= INLINE_FUEL) {
+            let ran = plugin.0.ask(&question, plugin.0.full(&question));
+            if ran.fuel <= INLINE_FUEL {
                 plugin.0.pardon();
             }
-            answer
+            ran.value
         };
         inner.workers.run(inner.digest, job).await.unwrap_or(Err(Cause::Busy))
     }
@@ -239,12 +240,16 @@ impl Inner {
         self.limits(FUEL + FUEL_A_BYTE * question.body.bytes().len() as u64, TICKS)
     }
 
-    fn ask(&self, question: &Question, limits: Limits) -> Result<Classified, Cause> {
-        let ran = run(&self.engine, limits, |store| self.adapter.classify(store, question))?;
-        let labels = match ran.value {
-            Ok(labels) => labels,
-            Err((kind, detail)) => return Err(Cause::Refused { kind, detail: one_line(&detail) }),
-        };
+    fn ask(&self, question: &Question, limits: Limits) -> Ran<Vec<Meaning>> {
+        let Ran { value, fuel } = run(&self.engine, limits, |store| self.adapter.classify(store, question));
+        let value = value.and_then(|answer| match answer {
+            Ok(labels) => self.admit(question, labels),
+            Err((kind, detail)) => Err(Cause::Refused { kind, detail: one_line(&detail) }),
+        });
+        Ran { value, fuel }
+    }
+
+    fn admit(&self, question: &Question, labels: Vec<Label>) -> Result<Vec<Meaning>, Cause> {
         if labels.len() > MAX_OPERATIONS {
             return Err(Cause::TooManyOperations(labels.len()));
         }
@@ -258,7 +263,7 @@ impl Inner {
         }
         match operations.is_empty() {
             true => Err(Cause::NoOperation),
-            false => Ok(Classified { operations, fuel: ran.fuel }),
+            false => Ok(operations),
         }
     }
 

@@ -109,6 +109,11 @@ impl Guest {
         HOST.load(&self.file_of()).unwrap()
     }
 
+    /// On a host whose workers nobody else uses.
+    pub fn load_on(&self, host: &Host) -> Plugin {
+        host.load(&self.file_of()).unwrap()
+    }
+
     pub fn file_of(&self) -> PluginFile {
         embed_manifest(&HOST, &pack(&self.module()).unwrap()).unwrap()
     }
