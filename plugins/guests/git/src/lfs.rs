@@ -1,0 +1,40 @@
+//! Large files: the batch request, which says whether objects will be fetched or stored. They move elsewhere, to where
+//! the answer says.
+
+use narrowgate_plugin::arguments::unique_ignoring_case;
+use narrowgate_plugin::{Json, Operation, Refusal, Request, Result};
+
+use crate::refname;
+
+const MEDIA_TYPE: &str = "application/vnd.git-lfs+json";
+
+/// The one operation of a batch request.
+pub(crate) fn batch(request: &Request, repository: String) -> Result<Operation> {
+    if request.media_type()? != MEDIA_TYPE {
+        return Err(Refusal::malformed(format!("a batch request has the content type {MEDIA_TYPE}")));
+    }
+    let body = request.json()?;
+    check_names(&body)?;
+    let action = match body.text_member("operation")? {
+        Some("download") => "lfs.download",
+        Some("upload") => "lfs.upload",
+        _ => return Err(Refusal::malformed("a batch's `operation` is download or upload")),
+    };
+    let operation = Operation::new(action).text("repository", repository);
+    match body.member("ref")? {
+        None | Some(Json::Null) => Ok(operation),
+        Some(named) => {
+            check_names(named)?;
+            let name = named.text_member("name")?.ok_or_else(|| Refusal::malformed("a batch's `ref` has a `name`"))?;
+            Ok(operation.text("ref", refname::parse(name.as_bytes())?))
+        }
+    }
+}
+
+/// Most LFS servers are written in Go, whose JSON reader takes `Operation` for `operation`.
+fn check_names(object: &Json) -> Result<()> {
+    match object.as_object() {
+        Some(members) => unique_ignoring_case(members),
+        None => Err(Refusal::malformed("a batch request is an object, and so is its `ref`")),
+    }
+}
