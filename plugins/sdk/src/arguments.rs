@@ -155,8 +155,11 @@ fn encoded_dot(text: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
+    /// The scalars, and the names of the rest.
+    type Both<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+
     #[track_caller]
-    fn check(json: &str, expect: Result<(&[(&str, &str)], &[&str]), ()>) {
+    fn check(json: &str, expect: Result<Both<'_>, ()>) {
         let value = Json::parse(json.as_bytes()).unwrap();
         let arguments = Arguments::json(value.as_object().unwrap()).map_err(|_| ());
         let expect = expect.map(|(fields, structured)| Arguments {
