@@ -1,6 +1,6 @@
 //! What a client sends to `git-upload-pack`. All of it reads; it is looked at so that nothing else passes for it.
 
-use narrowgate_plugin::{Body, Refusal, Request, Result};
+use narrowgate_plugin::{Refusal, Request, Result};
 
 use crate::pkt::{Packet, Packets};
 
@@ -17,7 +17,7 @@ pub(crate) fn check(request: &Request) -> Result<()> {
     let version = version(request)?;
     let mut packets = Packets::of(&request.body)?;
     match version {
-        Version::Old => negotiation(&mut packets, matches!(request.body, Body::Truncated(_))),
+        Version::Old => negotiation(&mut packets),
         Version::Two => command(&mut packets),
     }
 }
@@ -34,11 +34,11 @@ fn version(request: &Request) -> Result<Version> {
 }
 
 /// Wants, then haves. The haves of a long history may well be more than what is read.
-fn negotiation(packets: &mut Packets, truncated: bool) -> Result<()> {
+fn negotiation(packets: &mut Packets) -> Result<()> {
     let mut wants = 0_usize;
     loop {
         match packets.next_packet() {
-            Err(Refusal::NeedsBody(_)) if truncated && wants > 0 => return Ok(()),
+            Err(Refusal::NeedsBody(_)) if wants > 0 => return Ok(()),
             Err(refusal) => return Err(refusal),
             // git sends a lone flush before a large request, to find out whether it is let in.
             Ok(Packet::Flush) if wants == 0 => return packets.end(),
@@ -86,7 +86,7 @@ fn command(packets: &mut Packets) -> Result<()> {
 }
 
 fn is_capability(line: &[u8]) -> bool {
-    let starts: [&[u8]; 4] = [b"agent=", b"object-format=", b"session-id=", b"server-option="];
+    let starts: [&[u8]; 5] = [b"agent=", b"object-format=", b"session-id=", b"server-option=", b"promisor-remote="];
     starts.iter().any(|start| line.starts_with(start))
 }
 

@@ -1,7 +1,6 @@
 //! Large files: the batch request, which says whether objects will be fetched or stored. They move elsewhere, to where
 //! the answer says.
 
-use narrowgate_plugin::arguments::unique_ignoring_case;
 use narrowgate_plugin::{Json, Operation, Refusal, Request, Result};
 
 use crate::refname;
@@ -14,7 +13,8 @@ pub(crate) fn batch(request: &Request, repository: String) -> Result<Operation> 
         return Err(Refusal::malformed(format!("a batch request has the content type {MEDIA_TYPE}")));
     }
     let body = request.json()?;
-    check_names(&body)?;
+    // Most LFS servers are written in Go, whose JSON reader takes `Operation` for `operation`; members are read so that
+    // this is refused.
     let action = match body.text_member("operation")? {
         Some("download") => "lfs.download",
         Some("upload") => "lfs.upload",
@@ -24,17 +24,8 @@ pub(crate) fn batch(request: &Request, repository: String) -> Result<Operation> 
     match body.member("ref")? {
         None | Some(Json::Null) => Ok(operation),
         Some(named) => {
-            check_names(named)?;
             let name = named.text_member("name")?.ok_or_else(|| Refusal::malformed("a batch's `ref` has a `name`"))?;
             Ok(operation.text("ref", refname::parse(name.as_bytes())?))
         }
-    }
-}
-
-/// Most LFS servers are written in Go, whose JSON reader takes `Operation` for `operation`.
-fn check_names(object: &Json) -> Result<()> {
-    match object.as_object() {
-        Some(members) => unique_ignoring_case(members),
-        None => Err(Refusal::malformed("a batch request is an object, and so is its `ref`")),
     }
 }

@@ -22,8 +22,8 @@ pub(crate) enum Route {
     LfsBatch,
 }
 
-/// Routes and repositories. What dumb HTTP asks for is refused: files of a repository, which can be read one way alone but
-/// also without any of the services.
+/// The route, and the repository that it is in. Dumb HTTP is refused: it reads a repository file by file, and what the
+/// files say is not known here.
 pub(crate) fn of(request: &Request) -> Result<(Route, String)> {
     let segments: Vec<&str> = request.segments.iter().map(String::as_str).collect();
     let (route, repository) = match (request.method.as_str(), segments.as_slice()) {

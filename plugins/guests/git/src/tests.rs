@@ -207,6 +207,36 @@ fn a_truncated_push_is_decided_by_its_commands() {
     assert!(matches!(Git::classify(&request), Err(Refusal::Malformed(_))), "nothing follows deletions");
 }
 
+#[test]
+fn a_pack_of_any_length_is_not_waited_for() {
+    let refs = (0..16).map(|n| next(NONE, A, &format!("refs/heads/{}/{n}", "x".repeat(200))));
+    let body = [refs.collect::<String>(), "0000".into(), PACK.into(), "x".repeat(1 << 20)].concat();
+    assert_eq!(testing::classify::<Git>(push(&body)).map(|operations| operations.len()), Ok(16));
+}
+
+#[test]
+fn a_truncated_fetch_is_decided_by_its_first_want() {
+    let (want, have) = (pkt(&format!("want {A}\n")), pkt(&format!("have {B}\n")));
+    let command = [pkt("command=fetch"), pkt("agent=x"), "0001".into()].concat();
+    for (version, decides, rest) in
+        [("0", &want, format!("0000{have}{have}")), ("2", &command, format!("{want}{have}"))]
+    {
+        let whole = [decides.as_str(), &rest].concat();
+        for end in 0..=whole.len() {
+            let request = Request::https("POST", "git.example")
+                .segments_of("a/git-upload-pack")
+                .header("content-type", "application/x-git-upload-pack-request")
+                .header("git-protocol", &format!("version={version}"));
+            let request = Request { body: Body::Truncated(whole.as_bytes()[..end].to_vec()), ..request };
+            match Git::classify(&request) {
+                Ok(operations) => assert!(end >= decides.len() && operations.len() == 1, "{version} {end}"),
+                Err(Refusal::NeedsBody(_)) => assert!(end < decides.len(), "{version} {end}"),
+                Err(other) => panic!("{version} {end}: {other}"),
+            }
+        }
+    }
+}
+
 fn push_request() -> Request {
     Request::https("POST", "git.example")
         .segments_of("acme/site.git/git-receive-pack")
@@ -297,6 +327,13 @@ fn fetches_by_version() {
     check::<Git>(fetch(two, &[&pkt("command=push\n"), "0000"].concat()), "not-understood");
     check::<Git>(fetch(two, &[&pkt("command=fetch"), &pkt("command=ls-refs"), "0001", "0000"].concat()), "ambiguous");
     check::<Git>(fetch(two, &[&pkt("command=fetch"), "0001", "0000", &pkt("command=x"), "0000"].concat()), "malformed");
+    check::<Git>(fetch("", &[have.as_str(), &pkt("done\n")].concat()), "malformed");
+    check::<Git>(fetch("", &[&want, &pkt("delete refs/heads/main"), "0000"].concat()), "malformed");
+    check::<Git>(fetch("", &["0000", &want, "0000", &pkt("done\n")].concat()), "malformed");
+    check::<Git>(fetch(two, &[&pkt("command=ls-refs\n"), "0000"].concat()), read);
+    check::<Git>(fetch(two, &[&pkt("command=ls-refs\n"), &pkt("agent=x"), "0000", &want].concat()), "malformed");
+    check::<Git>(fetch(two, &[&pkt("agent=x"), "0001"].concat()), "malformed");
+    check::<Git>(fetch(two, &[&pkt("command=fetch"), "0001", "0001", "0000"].concat()), "malformed");
     check::<Git>(fetch("git-protocol: version=3\n", "0000"), "not-understood");
     check::<Git>(fetch("git-protocol: version=1:version=2\n", "0000"), "ambiguous");
     check::<Git>(fetch("git-protocol: version=1\ngit-protocol: version=2\n", "0000"), "ambiguous");

@@ -41,6 +41,8 @@ pub(crate) struct Operation<'a> {
     pub(crate) variables: BTreeMap<&'a str, Option<Value<'a>>>,
     /// What it selects at its root.
     pub(crate) root: Vec<Selection<'a>>,
+    /// Every fragment that it spreads, at any depth.
+    pub(crate) spreads: BTreeSet<&'a str>,
 }
 
 /// One fragment of a document.
@@ -72,10 +74,8 @@ pub(crate) enum Value<'a> {
     Number(f64),
     /// A string.
     Text(String),
-    /// `true` or `false`.
-    Flag(bool),
-    /// An enum value's name.
-    Enum(&'a str),
+    /// `true`, `false`, or an enum value.
+    Name(&'a str),
     /// `null`, a list, or an object.
     Structured,
 }
@@ -110,14 +110,16 @@ fn check_operations(document: &Document) -> Result<()> {
 
 /// Refuses spreads of fragments that are not there, and those that lead back to themselves.
 fn check_fragments(document: &Document) -> Result<()> {
+    let of_operations = document.operations.iter().map(|operation| &operation.spreads);
+    let mut spreads = of_operations.chain(document.fragments.values().map(|fragment| &fragment.spreads)).flatten();
+    if let Some(missing) = spreads.find(|&&spread| !document.fragments.contains_key(spread)) {
+        return Err(no_fragment(missing));
+    }
     let mut waiting: BTreeMap<&str, usize> = BTreeMap::new();
     let mut spread_by: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (&name, fragment) in &document.fragments {
         waiting.insert(name, fragment.spreads.len());
         for &spread in &fragment.spreads {
-            if !document.fragments.contains_key(spread) {
-                return Err(no_fragment(spread));
-            }
             spread_by.entry(spread).or_default().push(name);
         }
     }
@@ -156,10 +158,10 @@ struct Parser<'a> {
 
 impl<'a> Parser<'a> {
     fn definition(&mut self, document: &mut Document<'a>) -> Result<()> {
-        self.spreads.clear();
         if self.ahead == Token::Mark('{') {
             let root = self.selections(DEPTH)?;
-            document.operations.push(Operation { kind: Kind::Query, name: None, variables: BTreeMap::new(), root });
+            let (kind, spreads) = (Kind::Query, core::mem::take(&mut self.spreads));
+            document.operations.push(Operation { kind, name: None, variables: BTreeMap::new(), root, spreads });
             return Ok(());
         }
         self.description()?;
@@ -175,7 +177,8 @@ impl<'a> Parser<'a> {
         let variables = self.variables()?;
         self.directives(false)?;
         let root = self.selections(DEPTH)?;
-        document.operations.push(Operation { kind, name, variables, root });
+        let spreads = core::mem::take(&mut self.spreads);
+        document.operations.push(Operation { kind, name, variables, root, spreads });
         Ok(())
     }
 
@@ -315,10 +318,8 @@ impl<'a> Parser<'a> {
             Token::Mark('{') => return self.object(constant, depth),
             Token::Number(number) => Value::Number(number),
             Token::Text(text) => Value::Text(text),
-            Token::Name("true") => Value::Flag(true),
-            Token::Name("false") => Value::Flag(false),
             Token::Name("null") => Value::Structured,
-            Token::Name(name) => Value::Enum(name),
+            Token::Name(name) => Value::Name(name),
             _ => return Err(Refusal::malformed("the document lacks a value where there must be one")),
         };
         self.bump()?;

@@ -103,8 +103,7 @@ fn literal(value: &Value) -> Result<Argument> {
     match value {
         Value::Number(number) => Argument::number(*number),
         Value::Text(text) => Ok(Argument::text(text)),
-        Value::Flag(flag) => Ok(Argument::flag(*flag)),
-        Value::Enum(name) => Ok(Argument::text(name)),
+        Value::Name(name) => Ok(Argument::text(name)),
         // A variable is no default: the grammar has none there.
         Value::Structured | Value::Variable(_) => Ok(Argument::Structured),
     }

@@ -71,6 +71,8 @@ fn fragments_at_the_root() {
     document("{ ...F } fragment F on Query { a { ...F } }", "malformed");
     document("{ a } fragment F on Query { b { c { ...F } } }", "malformed");
     document("{ ...Missing }", "malformed");
+    document("{ a { b { ...Missing } } }", "malformed");
+    document("query Q { a { ...Missing } } fragment F on Query { a }", "malformed");
     document("{ a } fragment F on Query { ...Missing }", "malformed");
     document("{ ...F } fragment F on Query { a } fragment F on Query { b }", "ambiguous");
     document("{ ...F } fragment F($x: Int = 1) on Query { a(x: $x) }", "malformed");
