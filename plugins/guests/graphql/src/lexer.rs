@@ -262,10 +262,13 @@ mod tests {
     #[test]
     fn strings() {
         check(r#""a\u0062\u{63}\n\ud83d\ude00 # no comment""#, Some(&[text("abc\n😀 # no comment")]));
+        check(r#""\"\\\/\b\f\n\r\t""#, Some(&[text("\"\\/\u{8}\u{c}\n\r\t")]));
         check(r#""" "#, Some(&[text("")]));
         check("\"a\nb\"", None);
         check(r#""\ud83d""#, None);
         check(r#""\u{d83d}\u{de00}""#, None);
+        check(r#""\u{d83d}\ude00""#, None);
+        check(r#""\ud83dx""#, None);
         check(r#""\u{110000}""#, None);
         check(r#""\u{}""#, None);
         check(r#""\x41""#, None);

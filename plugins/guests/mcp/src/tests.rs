@@ -1,7 +1,7 @@
 //! Messages as clients send them, and as attackers would.
 
 use narrowgate_plugin::testing::{self, brief, check, check_example, check_vocabulary};
-use narrowgate_plugin::{Operation, Plugin, Request, Value};
+use narrowgate_plugin::{Operation, Plugin, Request, Suggestion, Value};
 
 use crate::Mcp;
 use crate::methods::METHODS;
@@ -73,6 +73,8 @@ fn methods_of_every_revision() {
         "subscriptions.listen uris=[a:y,b:x]",
     );
     call("subscriptions/listen", "{}", "malformed");
+    call("subscriptions/listen", r#"{"notifications":{"resourceSubscriptions":["a:\u0000"]}}"#, "malformed");
+    call("subscriptions/listen", r#"{"notifications":{"resourceSubscriptions":"a:x"}}"#, "malformed");
     call("tasks/list", "{}", "tasks.list");
     for method in ["get", "result", "update", "cancel"] {
         call(&format!("tasks/{method}"), r#"{"taskId":"786512e2"}"#, &format!("tasks.{method}"));
@@ -184,6 +186,12 @@ fn batches() {
     body("[]", "malformed");
     body(&format!("[[{list}]]"), "malformed");
     body(&format!("[{list},null]"), "malformed");
+    let lines = "line\\n".repeat(50_000);
+    call(
+        "tools/call",
+        &format!(r#"{{"name":"f","arguments":{{"content":"{lines}"}}}}"#),
+        "tools.call tool=f structured=[content]",
+    );
     let long: Vec<u8> = post_with("", &format!("[{}]", vec![list; 20_000].join(","))).into_bytes();
     check::<Mcp>(long, "needs-body");
 }
@@ -334,6 +342,11 @@ fn examples_read_back() {
     for operation in &samples {
         check_example::<Mcp>(operation);
     }
+    let hello = Mcp::example(&Suggestion::new(Operation::new("initialize"), "")).unwrap();
+    assert_eq!(
+        hello.json().unwrap().member("params").unwrap().unwrap().text_member("protocolVersion"),
+        Ok(Some("2025-11-25"))
+    );
     check_example::<Mcp>(&Operation::new("completion.complete").text("uri", "file:///{path}").text("endpoint", "/mcp"));
 }
 
