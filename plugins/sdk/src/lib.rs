@@ -59,6 +59,7 @@ mod vocabulary;
 pub use component::Component;
 pub use example::{quoted, sample};
 pub use json::Json;
+pub use operation::MOST_OPERATIONS;
 pub use types::{
     Action, Attribute, Body, BodyNeed, DenialForm, Group, Kind, Operation, Refusal, Request, Suggestion, Value,
     Vocabulary,

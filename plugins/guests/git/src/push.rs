@@ -14,7 +14,7 @@
 
 use std::collections::BTreeSet;
 
-use narrowgate_plugin::{Body, Operation, Refusal, Result};
+use narrowgate_plugin::{Body, MOST_OPERATIONS, Operation, Refusal, Result};
 
 use crate::pkt::{Packet, Packets};
 use crate::refname;
@@ -115,6 +115,10 @@ fn commands(packets: &mut Packets) -> Result<Option<(Vec<Update>, Capabilities)>
                     capabilities = Some(asked.map(parse_capabilities).transpose()?.unwrap_or_default());
                 }
                 updates.push(update(command)?);
+                if updates.len() > MOST_OPERATIONS {
+                    let why = format!("the push changes more than {MOST_OPERATIONS} refs: push fewer at a time");
+                    return Err(Refusal::not_understood(why));
+                }
             }
         }
     }

@@ -209,9 +209,12 @@ fn a_truncated_push_is_decided_by_its_commands() {
 
 #[test]
 fn a_pack_of_any_length_is_not_waited_for() {
-    let refs = (0..16).map(|n| next(NONE, A, &format!("refs/heads/{}/{n}", "x".repeat(200))));
-    let body = [refs.collect::<String>(), "0000".into(), PACK.into(), "x".repeat(1 << 20)].concat();
-    assert_eq!(testing::classify::<Git>(push(&body)).map(|operations| operations.len()), Ok(16));
+    let body = |refs| {
+        let refs = (0..refs).map(|n| next(NONE, A, &format!("refs/heads/{}/{n}", "x".repeat(200))));
+        [refs.collect::<String>(), "0000".into(), PACK.into(), "x".repeat(1 << 20)].concat()
+    };
+    assert_eq!(testing::classify::<Git>(push(&body(16))).map(|operations| operations.len()), Ok(16));
+    refused(&body(17), "not-understood");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! How a document comes over HTTP: as JSON in a POST, alone or in a batch, or in the query of a GET.
 
-use narrowgate_plugin::{Body, Json, Refusal, Request, Result, arguments::fold};
+use std::collections::BTreeMap;
+
+use narrowgate_plugin::{Body, Json, MOST_OPERATIONS, Refusal, Request, Result, arguments::fold};
 
 /// The members of a GraphQL request. All others are reserved, and some servers take a document's hash or number there.
 const MEMBERS: [&str; 4] = ["query", "operationName", "variables", "extensions"];
@@ -13,7 +15,7 @@ pub(crate) struct Envelope {
     /// Which of its operations is meant.
     pub(crate) operation_name: Option<String>,
     /// Values of variables, by name.
-    pub(crate) variables: Vec<(String, Json)>,
+    pub(crate) variables: BTreeMap<String, Json>,
     /// Whether it came in a GET, which must not change anything.
     pub(crate) safe: bool,
 }
@@ -60,6 +62,9 @@ fn post(request: &Request) -> Result<Vec<Envelope>> {
     }
     match request.json()? {
         Json::List(batch) if batch.is_empty() => Err(Refusal::malformed("the batch is empty")),
+        Json::List(batch) if batch.len() > MOST_OPERATIONS => {
+            Err(Refusal::not_understood(format!("the batch has more than {MOST_OPERATIONS} requests")))
+        }
         Json::List(batch) => batch.into_iter().map(envelope).collect(),
         single => Ok(vec![envelope(single)?]),
     }
@@ -103,10 +108,10 @@ fn envelope(json: Json) -> Result<Envelope> {
     Ok(Envelope { document, operation_name, variables: variables(given)?, safe: false })
 }
 
-fn variables(given: Option<Json>) -> Result<Vec<(String, Json)>> {
+fn variables(given: Option<Json>) -> Result<BTreeMap<String, Json>> {
     match given {
-        None | Some(Json::Null) => Ok(Vec::new()),
-        Some(Json::Object(variables)) => Ok(variables),
+        None | Some(Json::Null) => Ok(BTreeMap::new()),
+        Some(Json::Object(variables)) => Ok(variables.into_iter().collect()),
         Some(_) => Err(Refusal::malformed("`variables` is a JSON object")),
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use narrowgate_plugin::arguments::{Argument, Arguments};
-use narrowgate_plugin::{Operation, Refusal, Result};
+use narrowgate_plugin::{MOST_OPERATIONS, Operation, Refusal, Result};
 
 use crate::document::{self, Document, Kind, Selection, Value};
 use crate::envelope::Envelope;
@@ -21,6 +21,11 @@ pub(crate) fn of(envelope: &Envelope, endpoint: &str) -> Result<Vec<Operation>> 
     };
     let mut fields = Vec::new();
     root_fields(&document, &running.root, &mut BTreeSet::new(), &mut fields)?;
+    if fields.len() > MOST_OPERATIONS {
+        return Err(Refusal::not_understood(format!(
+            "the document has more than {MOST_OPERATIONS} root fields: ask for fewer"
+        )));
+    }
     fields
         .into_iter()
         .map(|(field, arguments)| {
@@ -93,8 +98,8 @@ fn variable_value(name: &str, running: &document::Operation, envelope: &Envelope
     let Some(default) = running.variables.get(name) else {
         return Err(Refusal::malformed(format!("the operation has no variable `{name}`")));
     };
-    match envelope.variables.iter().find(|(given, _)| given == name) {
-        Some((_, value)) => Argument::json(value).map(Some),
+    match envelope.variables.get(name) {
+        Some(value) => Argument::json(value).map(Some),
         None => default.as_ref().map(literal).transpose(),
     }
 }

@@ -180,6 +180,12 @@ fn batches() {
         post(r#"[{"query":"{a}"},{"query":"mutation{a}"}]"#),
         &format!("{} + {}", one("query"), one("mutation")),
     );
+    check::<GraphQl>(post(&format!("[{}]", vec![r#"{"query":"{a}"}"#; 17].join(","))), "not-understood");
+    document(&format!("{{ {} }}", "a ".repeat(17)), "not-understood");
+    assert_eq!(
+        testing::classify::<GraphQl>(envelope(&format!("{{ {} }}", "a ".repeat(16)), "")).map(|all| all.len()),
+        Ok(16)
+    );
     check::<GraphQl>(post("[]"), "malformed");
     check::<GraphQl>(post(r#"[[{"query":"{a}"}]]"#), "malformed");
     check::<GraphQl>(post(r#"[{"query":"{a}"},null]"#), "malformed");

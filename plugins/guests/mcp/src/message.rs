@@ -1,7 +1,7 @@
 //! JSON-RPC 2.0, as MCP uses it: parameters by name, ids that are texts or whole numbers.
 
 use narrowgate_plugin::arguments::{fold, unique_ignoring_case};
-use narrowgate_plugin::{Json, Refusal, Result};
+use narrowgate_plugin::{Json, MOST_OPERATIONS, Refusal, Result};
 
 /// One message of a client.
 #[derive(Debug)]
@@ -27,6 +27,9 @@ pub(crate) struct Call {
 pub(crate) fn read(body: Json) -> Result<(Vec<Message>, bool)> {
     match body {
         Json::List(batch) if batch.is_empty() => Err(Refusal::malformed("the batch is empty")),
+        Json::List(batch) if batch.len() > MOST_OPERATIONS => {
+            Err(Refusal::not_understood(format!("the batch has more than {MOST_OPERATIONS} messages")))
+        }
         Json::List(batch) => Ok((batch.into_iter().map(message).collect::<Result<_>>()?, true)),
         single => Ok((vec![message(single)?], false)),
     }

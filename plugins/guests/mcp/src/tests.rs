@@ -183,6 +183,12 @@ fn batches() {
     body(r#"[{"jsonrpc":"2.0","id":1,"result":{}},{"jsonrpc":"2.0","method":"notifications/progress"}]"#, {
         "response + notification method=notifications/progress"
     });
+    body(&format!("[{}]", vec![list.as_str(); 17].join(",")), "not-understood");
+    assert_eq!(
+        testing::classify::<Mcp>(post_with("", &format!("[{}]", vec![list.as_str(); 16].join(","))))
+            .map(|all| all.len()),
+        Ok(16)
+    );
     body("[]", "malformed");
     body(&format!("[[{list}]]"), "malformed");
     body(&format!("[{list},null]"), "malformed");
