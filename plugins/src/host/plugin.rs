@@ -22,6 +22,7 @@ use super::workers::Workers;
 use crate::facts::{Body, Question, RequestFacts, Scheme};
 use crate::failure::{Cause, PluginFailure, one_line};
 use crate::file::PluginFile;
+use crate::inflate::inflate;
 
 /// Fuel of a call, and what each byte of body adds to it.
 const FUEL: u64 = 5_000_000;
@@ -124,6 +125,19 @@ impl Plugin {
     /// Where its machine code came from.
     pub fn compiled(&self) -> &Compiled {
         &self.0.compiled
+    }
+
+    /// What the plugin is shown of a request's body: `wire` without its content encoding, up to the limit in the
+    /// vocabulary. `encodings` are the values of all `content-encoding` headers. Where the vocabulary wants no body, it is
+    /// not looked at.
+    ///
+    /// # Errors
+    /// [`Cause::Body`], for what [`crate::inflate`] does not read.
+    pub fn read_body(&self, method: &Method, encodings: &[&str], wire: Body) -> Result<Body, PluginFailure> {
+        match self.0.vocabulary.body_limit(method) {
+            Some(limit) => inflate(encodings, wire, limit).map_err(|error| self.failure(Cause::Body(error))),
+            None => Ok(wire.up_to(0)),
+        }
     }
 
     /// Asks what a request means, on this thread, which may take up to 200 ms. See [`Plugin::classify_async`] for
