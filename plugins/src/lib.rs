@@ -55,6 +55,7 @@ mod file;
 mod host;
 mod inflate;
 mod pack;
+mod set;
 
 use std::collections::BTreeMap;
 
@@ -66,6 +67,7 @@ pub use file::{FileError, MANIFEST_SECTION, MAX_COMPONENT, PluginFile, PluginRef
 pub use host::{CacheError, Classified, Compiled, ExampleRequest, Host, HostError, LoadError, Plugin, Suggestion};
 pub use inflate::{InflateError, inflate};
 pub use pack::{PackError, embed_manifest, pack};
+pub use set::{Illustration, Plugins, PluginsError};
 
 /// The plugins that a proof assumes to label truthfully, by name, pinned by the digest of their WebAssembly.
 pub type Pins = BTreeMap<String, Digest>;
