@@ -1,4 +1,6 @@
-//! Help with [`crate::Plugin::example`].
+//! Help with [`Plugin::example`].
+
+use crate::{Operation, Plugin, Request, Value};
 
 /// A text that a glob matches: `docs/**` gives `docs/example`, `v1.*` gives `v1.example`.
 #[must_use]
@@ -15,6 +17,7 @@ pub fn sample(glob: &str) -> String {
     text.replace('?', "x")
 }
 
+<<<<<<< HEAD
 /// A text as a JSON string, quotes included.
 #[must_use]
 pub fn quoted(text: &str) -> String {
@@ -29,6 +32,19 @@ pub fn quoted(text: &str) -> String {
     }
     quoted.push('"');
     quoted
+=======
+/// Whether a plugin reads a request as one operation with this action and these attributes. A text that is a glob stands
+/// for any text. What an example should be held against before it is handed out.
+#[must_use]
+pub fn is_read_as<P: Plugin>(request: &Request, asked: &Operation) -> bool {
+    let answer = P::classify(request);
+    let Ok([read]) = answer.as_deref() else { return false };
+    let same = |name: &str, value: &Value| match value {
+        Value::Text(glob) if glob.contains(['*', '?']) => read.value(name).is_some(),
+        exact => read.value(name) == Some(exact),
+    };
+    read.action == asked.action && asked.attributes.iter().all(|(name, value)| same(name, value))
+>>>>>>> guests-a
 }
 
 #[cfg(test)]

@@ -156,6 +156,21 @@ impl Json {
     }
 }
 
+/// A text as JSON, in its quotes.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            ' '.. => quoted.push(character),
+            control => quoted.push_str(&format!("\\u{:04x}", u32::from(control))),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
 #[derive(Clone, Copy)]
 struct Reader<'a> {
     depth: usize,
@@ -291,6 +306,13 @@ mod tests {
         assert!(matches!(json.text_member("model"), Err(Refusal::Ambiguous(_))));
         assert!(matches!(json.text_member("BRANCH"), Err(Refusal::Ambiguous(_))));
         assert_eq!(Json::List(vec![]).text_member("a"), Ok(None));
+    }
+
+    #[test]
+    fn quoted_texts_read_back() {
+        for text in ["", "a\"b\\c", "\n\u{1}\u{7f}", "ü–…"] {
+            assert_eq!(Json::parse(quoted(text).as_bytes()), Ok(Json::Text(text.to_owned())), "{text:?}");
+        }
     }
 
     fn check(body: &[u8], expect: &str) {

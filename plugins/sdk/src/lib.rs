@@ -48,7 +48,7 @@ mod example;
 pub mod form;
 pub mod json;
 mod operation;
-mod percent;
+pub mod percent;
 mod request;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
@@ -57,7 +57,7 @@ mod vocabulary;
 
 #[doc(hidden)]
 pub use component::Component;
-pub use example::{quoted, sample};
+pub use example::{is_read_as, quoted, sample};
 pub use json::Json;
 pub use operation::MOST_OPERATIONS;
 pub use types::{

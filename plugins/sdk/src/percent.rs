@@ -14,8 +14,10 @@ pub(crate) fn encode_segment(text: &str, path: &mut String) {
 }
 
 /// Decodes one name or value; `+` is a space where `plus` says so. `None` where a `%` is not followed by two
-/// hexadecimal digits, or where what comes out is not UTF-8.
-pub(crate) fn decode(text: &[u8], plus: bool) -> Option<String> {
+/// hexadecimal digits, or where what comes out is not UTF-8. For values within a request that are encoded once more;
+/// the host has decoded segments and query.
+#[must_use]
+pub fn decode(text: &[u8], plus: bool) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((&byte, after)) = rest.split_first() {

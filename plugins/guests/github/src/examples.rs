@@ -1,10 +1,11 @@
 //! Advice: what would be worth asking for, and a request for an operation.
 
+use crate::GitHub;
 use crate::attributes::{Attribute, Form};
 use crate::pattern::Part;
 use crate::route::{From, Route, Row};
 use crate::topics;
-use narrowgate_plugin::{Operation, Plugin, Request, Suggestion, Value, sample};
+use narrowgate_plugin::{Operation, Request, Suggestion, Value, is_read_as, json::quoted, sample};
 
 /// The operation itself, and what a task usually goes on to need: the folder, every number.
 pub(crate) fn suggestions(denied: &Operation) -> Vec<Suggestion> {
@@ -27,17 +28,7 @@ pub(crate) fn example(operation: &Operation) -> Option<Request> {
     topics::routes()
         .filter(|route| route.row.action == operation.action)
         .filter_map(|route| route.example(operation))
-        .find(|request| is_read_as(request, operation))
-}
-
-fn is_read_as(request: &Request, asked: &Operation) -> bool {
-    let answer = crate::GitHub::classify(request);
-    let Ok([read]) = answer.as_deref() else { return false };
-    let same = |name: &str, value: &Value| match value {
-        Value::Text(glob) if glob.contains(['*', '?']) => read.value(name).is_some(),
-        exact => read.value(name) == Some(exact),
-    };
-    read.action == asked.action && asked.attributes.iter().all(|(name, value)| same(name, value))
+        .find(|request| is_read_as::<GitHub>(request, operation))
 }
 
 impl Route {
@@ -105,17 +96,4 @@ fn json(attribute: &Attribute, operation: &Operation) -> Option<String> {
         (_, Form::Integer | Form::Flag) => text(attribute, operation),
         _ => text(attribute, operation).map(|text| quoted(&text)),
     }
-}
-
-fn quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => quoted.extend(['\\', character]),
-            ' '.. => quoted.push(character),
-            control => quoted.push_str(&format!("\\u{:04x}", u32::from(control))),
-        }
-    }
-    quoted.push('"');
-    quoted
 }
