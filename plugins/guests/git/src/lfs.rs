@@ -12,6 +12,7 @@ pub(crate) fn batch(request: &Request, repository: String) -> Result<Operation> 
     if request.media_type()? != MEDIA_TYPE {
         return Err(Refusal::malformed(format!("a batch request has the content type {MEDIA_TYPE}")));
     }
+    request.check_charset()?;
     let body = request.json()?;
     // Most LFS servers are written in Go, whose JSON reader takes `Operation` for `operation`; members are read so that
     // this is refused.

@@ -361,6 +361,8 @@ fn large_files() {
         "ambiguous",
     );
     check::<Git>(batch(r#"{"operation":"upload","ref":{"name":"../x"}}"#), "malformed");
+    let utf16 = batch(r#"{"operation":"download"}"#).replace("utf-8", "utf-16");
+    check::<Git>(utf16, "ambiguous");
     check::<Git>(batch("[]"), "malformed");
     check::<Git>(batch(""), "needs-body");
     check::<Git>(post("a/info/lfs/locks/verify", "application/vnd.git-lfs+json", "", "{}"), "not-understood");

@@ -90,14 +90,10 @@ fn stream(request: &Request) -> Result<Operation> {
 }
 
 fn post(request: &Request) -> Result<Vec<Operation>> {
-    let content_type = request.header_one("content-type")?.unwrap_or_default().to_ascii_lowercase();
-    let charset = content_type.split(';').skip(1).find_map(|parameter| parameter.trim().strip_prefix("charset="));
     if request.media_type()? != "application/json" {
         return Err(Refusal::not_understood("a POST of MCP has the content type application/json"));
     }
-    if charset.is_some_and(|charset| charset.trim_matches('"') != "utf-8") {
-        return Err(Refusal::ambiguous("the body is JSON, which is UTF-8, but the content type has another charset"));
-    }
+    request.check_charset()?;
     let (messages, batch) = message::read(request.json()?)?;
     headers::check(request, &messages, batch)?;
     let mut operations = Vec::new();
