@@ -17,7 +17,6 @@ pub fn sample(glob: &str) -> String {
     text.replace('?', "x")
 }
 
-<<<<<<< HEAD
 /// A text as a JSON string, quotes included.
 #[must_use]
 pub fn quoted(text: &str) -> String {
@@ -32,7 +31,8 @@ pub fn quoted(text: &str) -> String {
     }
     quoted.push('"');
     quoted
-=======
+}
+
 /// Whether a plugin reads a request as one operation with this action and these attributes. A text that is a glob stands
 /// for any text. What an example should be held against before it is handed out.
 #[must_use]
@@ -44,7 +44,6 @@ pub fn is_read_as<P: Plugin>(request: &Request, asked: &Operation) -> bool {
         exact => read.value(name) == Some(exact),
     };
     read.action == asked.action && asked.attributes.iter().all(|(name, value)| same(name, value))
->>>>>>> guests-a
 }
 
 #[cfg(test)]
