@@ -17,6 +17,22 @@ pub fn sample(glob: &str) -> String {
     text.replace('?', "x")
 }
 
+/// A text as a JSON string, quotes included.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for next in text.chars() {
+        match next {
+            '"' | '\\' => quoted.extend(['\\', next]),
+            next if next.is_control() => quoted.push_str(&format!("\\u{:04x}", u32::from(next))),
+            next => quoted.push(next),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
 /// Whether a plugin reads a request as one operation with this action and these attributes. A text that is a glob stands
 /// for any text. What an example should be held against before it is handed out.
 #[must_use]
@@ -32,6 +48,15 @@ pub fn is_read_as<P: Plugin>(request: &Request, asked: &Operation) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use crate::Json;
+
+    #[test]
+    fn what_is_quoted_reads_back() {
+        for text in ["", "a\"b\\c", "two\nlines\u{7f}\u{85}", "\u{e9}\u{1f600}"] {
+            assert_eq!(Json::parse(super::quoted(text).as_bytes()), Ok(Json::Text(text.to_owned())));
+        }
+    }
+
     #[test]
     fn samples() {
         for (glob, expect) in
