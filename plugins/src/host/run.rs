@@ -54,7 +54,7 @@ fn cause(error: &wasmtime::Error, limits: Limits, memory_refused: bool) -> Cause
         Some(Trap::OutOfFuel) => return Cause::Fuel(limits.fuel),
         Some(Trap::Interrupt) => return Cause::Deadline(limits.ticks * TICK_MS),
         _ if memory_refused => return Cause::Memory(limits.memory),
-        Some(trap) => return Cause::Trap(trap.to_string()),
+        Some(trap) => return Cause::Trap(trap.to_string().trim_start_matches("wasm trap: ").to_owned()),
         None => {}
     }
     if error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_some() {
