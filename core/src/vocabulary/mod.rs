@@ -21,7 +21,7 @@ pub use operation::{
 };
 
 use crate::pattern::HostPattern;
-use crate::request::Host;
+use crate::request::{Host, Method};
 
 /// A plugin's name: a lower-case identifier, which is the namespace of its actions and attributes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,6 +104,15 @@ impl Vocabulary {
     /// Whether it speaks for this host.
     pub fn is_for(&self, host: &Host) -> bool {
         self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.matches(host))
+    }
+
+    /// How many bytes of a body it wants to see of a request with this method; `None` for no body at all. `GET` stands
+    /// for `HEAD` too.
+    pub fn body_limit(&self, method: &Method) -> Option<usize> {
+        let need = self.manifest.body.as_ref()?;
+        let method = method.as_str();
+        let wanted = |wanted: &String| wanted == method || (method == "HEAD" && wanted == "GET");
+        need.methods.iter().any(wanted).then_some(need.limit as usize)
     }
 
     /// Its actions, by their names without the plugin's.
