@@ -89,7 +89,7 @@ fn other_exports_are_refused() {
 fn functions_that_the_compiler_would_choke_on_are_refused() {
     let functions = format!("(func $large {})", "(drop (i32.const 1))".repeat(200_000));
     let guest = Guest { functions, ..Guest::new() };
-    check_refused(guest.with_manifest(&manifest().to_json()), "a function of 8");
+    check_refused(guest.with_manifest(&manifest().to_json()), "a function of 600002 bytes; at most 524288");
 }
 
 #[test]

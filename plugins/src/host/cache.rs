@@ -10,7 +10,7 @@
 //! that was moved in from a directory others could write to.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
@@ -52,6 +52,7 @@ pub(super) struct Cache {
 #[derive(Default)]
 struct Functions {
     known: HashMap<Vec<u8>, Vec<u8>>,
+    found: HashSet<Vec<u8>>,
     new: usize,
 }
 
@@ -94,7 +95,7 @@ impl Cache {
             Ok(known) => (known.unwrap_or_default(), None),
             Err(problem) => (HashMap::new(), Some(problem)),
         };
-        *self.functions() = Functions { known, new: 0 };
+        *self.functions() = Functions { known, ..Functions::default() };
         Session { cache: self, name: name.to_owned(), rejected, _alone: alone }
     }
 
@@ -120,8 +121,9 @@ impl Cache {
 impl Session<'_> {
     /// Keeps what was compiled, and says where the machine code came from.
     pub(super) fn finish(self) -> Compiled {
-        let Functions { known, new } = std::mem::take(&mut *self.cache.functions());
-        if new == 0 && self.rejected.is_none() {
+        let Functions { known, found, new } = std::mem::take(&mut *self.cache.functions());
+        // The compiler's own trampolines may hash differently in another process; the plugin's functions do not.
+        if new < found.len() && self.rejected.is_none() {
             return Compiled::FromCache;
         }
         // A cache that cannot be written costs time, at the next start, and nothing else.
@@ -135,7 +137,10 @@ impl Session<'_> {
 
 impl CacheStore for Cache {
     fn get(&self, key: &[u8]) -> Option<Cow<'_, [u8]>> {
-        self.functions().known.get(key).map(|code| Cow::Owned(code.clone()))
+        let mut functions = self.functions();
+        let code = functions.known.get(key)?.clone();
+        functions.found.insert(key.to_owned());
+        Some(Cow::Owned(code))
     }
 
     fn insert(&self, key: &[u8], value: Vec<u8>) -> bool {

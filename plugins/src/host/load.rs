@@ -64,7 +64,7 @@ pub enum Compiled {
     Anew,
     /// It was compiled, since what the cache had is not trusted, for this reason.
     AnewDespiteCache(String),
-    /// All of it was in the cache.
+    /// It was in the cache, but for some of the compiler's own trampolines at most.
     FromCache,
 }
 

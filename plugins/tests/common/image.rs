@@ -110,6 +110,34 @@ impl Image {
         self.put(&record.0)
     }
 
+    pub fn suggestions(&mut self, suggestions: &[(Label, String)]) -> u32 {
+        let mut records = Vec::new();
+        for (label, doc) in suggestions {
+            let Record(mut bytes) = self.operation(label);
+            bytes.resize(24, 0);
+            records.push(Record(bytes).slice(16, self.string(doc)));
+        }
+        let list = self.list(records);
+        self.put(&Record::of(8).slice(0, list).0)
+    }
+
+    /// A request over TLS, with one pair in its query, no headers and no body.
+    pub fn example(&mut self, example: Option<[&str; 4]>) -> u32 {
+        let mut record = Record::of(76);
+        if let Some([method, host, path, query]) = example {
+            let pair = Record::of(16).slice(0, self.string(query)).slice(8, self.string("1"));
+            record = record
+                .byte(0, 1)
+                .slice(4, self.string(method))
+                .slice(12, self.string("https"))
+                .slice(20, self.string(host))
+                .word(28, 443)
+                .slice(32, self.string(path))
+                .slice(48, self.list(vec![pair]));
+        }
+        self.put(&record.0)
+    }
+
     fn operation(&mut self, label: &Label) -> Record {
         let mut attributes = Vec::new();
         for (name, value) in &label.attributes {

@@ -23,6 +23,10 @@ pub static HOST: LazyLock<Host> = LazyLock::new(|| Host::new().unwrap());
 pub struct Guest {
     pub describes: Manifest,
     pub answers: Answer,
+    /// Labels with words for people.
+    pub suggests: Vec<(Label, String)>,
+    /// Method, host, path and query of the request that it gives as an example of anything.
+    pub example: Option<[&'static str; 4]>,
     /// What its core module has beside, or instead of, what `frame.wat` has.
     pub functions: String,
     /// What stands before everything else in it.
@@ -34,7 +38,15 @@ impl Guest {
     /// One that describes itself as `manifest()` and answers everything with `answer()`.
     pub fn new() -> Guest {
         let wit = std::fs::read_to_string(root().join("schemas/wit/semantics.wit")).unwrap();
-        Guest { describes: manifest(), answers: answer(), functions: String::new(), imports: String::new(), wit }
+        Guest {
+            describes: manifest(),
+            answers: answer(),
+            suggests: Vec::new(),
+            example: None,
+            functions: String::new(),
+            imports: String::new(),
+            wit,
+        }
     }
 
     /// One with the functions in `guests/NAME.wat`.
@@ -52,6 +64,8 @@ impl Guest {
         let mut image = Image::at(1024);
         let vocabulary = image.vocabulary(&self.describes);
         let answer = image.answer(&self.answers);
+        let suggestions = image.suggestions(&self.suggests);
+        let example = image.example(self.example);
         let own = |name: &str, instead: String| match self.functions.contains(&format!("(func ${name}")) {
             true => String::new(),
             false => instead,
@@ -59,6 +73,11 @@ impl Guest {
         let functions = [
             self.functions.clone(),
             own("describe", format!("(func $describe (result i32) (i32.const {vocabulary}))")),
+            own("suggest", format!("(func $suggest (param i32) (result i32) (i32.const {suggestions}))")),
+            own(
+                "example",
+                format!("(func $example (param i32 i32 i32 i32 i32 i32) (result i32) (i32.const {example}))"),
+            ),
             own("classify", format!("(func $classify (param $request i32) (result i32) (i32.const {answer}))")),
         ];
         let version = self.wit.split_once("semantics@").unwrap().1.split_once(';').unwrap().0;
@@ -88,6 +107,11 @@ impl Guest {
     /// Packed, with its manifest embedded, and loaded.
     pub fn load(&self) -> Plugin {
         HOST.load(&self.file_of()).unwrap()
+    }
+
+    /// On a host whose workers nobody else uses.
+    pub fn load_on(&self, host: &Host) -> Plugin {
+        host.load(&self.file_of()).unwrap()
     }
 
     pub fn file_of(&self) -> PluginFile {

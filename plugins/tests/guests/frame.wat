@@ -19,15 +19,9 @@
 
   {functions}
 
-  (func $nothing (result i32)
-    (local $at i32)
-    (local.set $at (call $allocate (i32.const 0) (i32.const 0) (i32.const 8) (i32.const 128)))
-    (local.get $at))
-
   (export "narrowgate:semantics/plugin@{version}#describe" (func $describe))
   (export "narrowgate:semantics/plugin@{version}#classify" (func $classify))
-  (func (export "narrowgate:semantics/plugin@{version}#suggest") (param i32) (result i32) (call $nothing))
-  (func (export "narrowgate:semantics/plugin@{version}#example")
-    (param i32 i32 i32 i32 i32 i32) (result i32) (call $nothing))
+  (export "narrowgate:semantics/plugin@{version}#suggest" (func $suggest))
+  (export "narrowgate:semantics/plugin@{version}#example" (func $example))
 
   (data (i32.const 1024) "{data}"))
