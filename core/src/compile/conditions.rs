@@ -128,6 +128,10 @@ pub(super) fn all_among(set: Expr, elements: &[&str]) -> Expr {
     binary(BinaryOp::ContainsAll, Expr::Set(elements.iter().map(|text| Arc::new(string(text))).collect()), set)
 }
 
+pub(super) fn is_empty(set: Expr) -> Expr {
+    Expr::UnaryOp { op: UnaryOp::IsEmpty, expr: Arc::new(set) }
+}
+
 /// Some element of the set is one of these.
 pub(super) fn some_among(set: Expr, elements: &[&str]) -> Expr {
     any(elements.iter().map(|element| binary(BinaryOp::Contains, set.clone(), string(element))))

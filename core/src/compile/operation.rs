@@ -76,6 +76,7 @@ fn of_kind(kind: Kind, value: &Expr, wanted: &Wanted, effect: Effect) -> Result<
             }
             let elements: Vec<&str> = patterns.iter().map(ValuePattern::as_str).collect();
             Ok(Some(match effect {
+                _ if elements.is_empty() => conditions::is_empty(value.clone()),
                 // Of what is allowed every element is named; one that is denied is enough.
                 Effect::Permit => conditions::all_among(value.clone(), &elements),
                 Effect::Forbid => conditions::some_among(value.clone(), &elements),
