@@ -17,6 +17,7 @@ mod gateway;
 mod key;
 mod man;
 mod output;
+mod plugins;
 mod prove;
 mod proxy;
 mod rule;

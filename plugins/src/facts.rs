@@ -65,9 +65,8 @@ impl Body {
         }
     }
 
-    /// As much as a vocabulary wants to see. A body that it does not want is still told to be there.
-    fn up_to(self, limit: Option<usize>) -> Body {
-        let limit = limit.unwrap_or(0);
+    /// At most so many bytes of it.
+    pub(crate) fn up_to(self, limit: usize) -> Body {
         match self {
             Body::Absent => Body::Absent,
             Body::Complete(bytes) if bytes.len() <= limit => Body::Complete(bytes),
@@ -110,7 +109,8 @@ impl Question {
             target: (*target).clone(),
             segments,
             headers: shown,
-            body: body.clone().up_to(vocabulary.body_limit(method)),
+            // A body that it does not want is still told to be there.
+            body: body.clone().up_to(vocabulary.body_limit(method).unwrap_or(0)),
         })
     }
 }

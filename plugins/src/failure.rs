@@ -5,6 +5,8 @@ use std::fmt;
 use narrowgate_core::digest::Digest;
 use narrowgate_core::vocabulary::{MAX_OPERATIONS, NotAdmitted, PluginName};
 
+use crate::inflate::InflateError;
+
 /// What went wrong, in which plugin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct PluginFailure {
@@ -70,6 +72,9 @@ pub enum Cause {
     /// Part of the request is no UTF-8, so that the plugin cannot be told of it.
     #[error("{0} is not UTF-8")]
     NotUtf8(String),
+    /// The body cannot be shown to it.
+    #[error(transparent)]
+    Body(InflateError),
     /// Too much is waiting for it.
     #[error("is busy")]
     Busy,
@@ -79,7 +84,7 @@ pub enum Cause {
 }
 
 /// In what way a plugin refuses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RefusalKind {
     /// It does not know what the request means.

@@ -1,8 +1,7 @@
 //! Content encodings, undone within limits, so that a plugin sees what the server will see.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 
-use bytes::Bytes;
 use flate2::bufread::{GzDecoder, ZlibDecoder};
 
 use crate::facts::Body;
@@ -18,50 +17,54 @@ pub enum InflateError {
     Malformed(&'static str, String),
 }
 
-/// Undoes the content encoding of a whole body. `encodings` are the values of all `content-encoding` headers. The result
-/// is [`Body::Truncated`] where there is more than `limit` bytes in clear, of which no more than that are made.
+/// Undoes the content encoding of a body. `encodings` are the values of all `content-encoding` headers. The result is
+/// [`Body::Truncated`] where there is more than `limit` bytes in clear, of which no more than that are made, and where
+/// not all of the encoded body is there.
 ///
 /// # Errors
 /// An encoding other than `gzip` (also `x-gzip`), `deflate` (in its zlib form, as RFC 9110 has it) and `identity`;
 /// several; broken data; anything after the end of the data, further gzip members included, which servers read or drop.
-pub fn inflate(encodings: &[&str], encoded: Bytes, limit: usize) -> Result<Body, InflateError> {
+pub fn inflate(encodings: &[&str], encoded: Body, limit: usize) -> Result<Body, InflateError> {
     let named: Vec<&str> = encodings.iter().flat_map(|value| value.split(',')).map(str::trim).collect();
     let encoding = match named.as_slice() {
         [] => "identity".to_owned(),
         [one] => one.to_ascii_lowercase(),
         more => return Err(InflateError::Encoding(more.join(", "))),
     };
+    let (bytes, is_whole) = match &encoded {
+        Body::Absent => return Ok(Body::Absent),
+        Body::Complete(bytes) => (bytes.clone(), true),
+        Body::Truncated(bytes) => (bytes.clone(), false),
+    };
     match encoding.as_str() {
-        "identity" if encoded.len() <= limit => Ok(Body::Complete(encoded)),
-        "identity" => Ok(Body::Truncated(encoded.slice(..limit))),
-        "gzip" | "x-gzip" => {
-            let mut decoder = GzDecoder::new(&*encoded);
-            let (clear, more) = read("gzip", &mut decoder, limit)?;
-            body("gzip", clear, more, decoder.get_ref())
-        }
-        "deflate" => {
-            let mut decoder = ZlibDecoder::new(&*encoded);
-            let (clear, more) = read("deflate", &mut decoder, limit)?;
-            body("deflate", clear, more, decoder.get_ref())
-        }
+        "identity" => Ok(encoded.up_to(limit)),
+        "gzip" | "x-gzip" => clear("gzip", GzDecoder::new(&*bytes), |decoder| decoder.get_ref(), is_whole, limit),
+        "deflate" => clear("deflate", ZlibDecoder::new(&*bytes), |decoder| decoder.get_ref(), is_whole, limit),
         _ => Err(InflateError::Encoding(encoding)),
     }
 }
 
-/// At most `limit` bytes, and whether there are more.
-fn read(encoding: &'static str, decoder: &mut impl Read, limit: usize) -> Result<(Vec<u8>, bool), InflateError> {
+/// What a decoder makes of its input, of which `rest` is what it has not read.
+fn clear<D: Read>(
+    encoding: &'static str,
+    mut decoder: D,
+    rest: impl Fn(&D) -> &&[u8],
+    is_whole: bool,
+    limit: usize,
+) -> Result<Body, InflateError> {
     let mut clear = Vec::new();
-    let malformed = |error: std::io::Error| InflateError::Malformed(encoding, error.to_string());
-    decoder.take(limit as u64 + 1).read_to_end(&mut clear).map_err(malformed)?;
-    let more = clear.len() > limit;
-    clear.truncate(limit);
-    Ok((clear, more))
-}
-
-fn body(encoding: &'static str, clear: Vec<u8>, more: bool, rest: &[u8]) -> Result<Body, InflateError> {
-    match (more, rest.is_empty()) {
-        (true, _) => Ok(Body::Truncated(clear.into())),
+    let is_cut = match decoder.by_ref().take(limit as u64 + 1).read_to_end(&mut clear) {
+        Ok(_) => false,
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof && !is_whole => true,
+        Err(error) => return Err(InflateError::Malformed(encoding, error.to_string())),
+    };
+    if clear.len() > limit {
+        clear.truncate(limit);
+        return Ok(Body::Truncated(clear.into()));
+    }
+    match (is_cut || !is_whole, rest(&decoder).is_empty()) {
+        (true, true) => Ok(Body::Truncated(clear.into())),
         (false, true) => Ok(Body::Complete(clear.into())),
-        (false, false) => Err(InflateError::Malformed(encoding, "something follows its end".to_owned())),
+        (_, false) => Err(InflateError::Malformed(encoding, "something follows its end".to_owned())),
     }
 }

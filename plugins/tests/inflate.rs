@@ -24,7 +24,12 @@ fn zlib(clear: &[u8]) -> Vec<u8> {
 
 #[track_caller]
 fn check(encodings: &[&str], encoded: &[u8], expect: Result<Body, &str>) {
-    let got = inflate(encodings, Bytes::copy_from_slice(encoded), LIMIT).map_err(|error| error.to_string());
+    check_body(encodings, Body::Complete(Bytes::copy_from_slice(encoded)), expect);
+}
+
+#[track_caller]
+fn check_body(encodings: &[&str], encoded: Body, expect: Result<Body, &str>) {
+    let got = inflate(encodings, encoded, LIMIT).map_err(|error| error.to_string());
     match (&got, expect) {
         (Err(got), Err(expect)) => assert!(got.contains(expect), "{got:?} lacks {expect:?}"),
         (got, expect) => assert_eq!(got, &expect.map_err(str::to_owned)),
@@ -47,6 +52,19 @@ fn what_is_read() {
     check(&["deflate"], &zlib(&long), truncated(&long[..LIMIT]));
     // A bomb: 100 MiB from 100 KiB.
     check(&["gzip"], &gzip(&vec![b'x'; 100 << 20]), truncated(&long[..LIMIT]));
+}
+
+#[test]
+fn of_a_part_a_part_is_read() {
+    let part = |bytes: &[u8]| Body::Truncated(Bytes::copy_from_slice(bytes));
+    let hello = gzip(b"hello world");
+    let got = inflate(&["gzip"], part(&hello[..hello.len() - 8]), LIMIT).unwrap();
+    assert!(matches!(&got, Body::Truncated(bytes) if b"hello world".starts_with(bytes)), "{got:?}");
+    check_body(&["gzip"], part(&hello), Ok(part(b"hello world")));
+    check_body(&[], part(b"abc"), Ok(part(b"abc")));
+    check_body(&["gzip"], part(b"plain, and no gzip"), Err("the body is not gzip"));
+    check_body(&["gzip"], part(&[hello, b"x".to_vec()].concat()), Err("something follows its end"));
+    check_body(&["gzip"], Body::Absent, Ok(Body::Absent));
 }
 
 #[test]

@@ -50,4 +50,4 @@ pub use prove::{Options, Proven, prove};
 pub use repair::{Grounds, NoRepair, Repair, Repaired, repair};
 pub use report::{Report, ReportCounterexample, ReportDigests, ReportQuery, ReportRepair, ReportRule};
 pub use sign::{Approval, KeyError, SigningKey};
-pub use verdict::{Counterexample, Digests, Disagreement, Outcome, Reason, Verdict};
+pub use verdict::{Content, Counterexample, Digests, Disagreement, Outcome, Reason, Verdict};

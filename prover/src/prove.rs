@@ -1,5 +1,6 @@
 //! The question, asked of one engine or both.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -81,6 +82,11 @@ impl Proven {
     /// The digest of the Cedar schema.
     pub fn schema(&self) -> Digest {
         self.digests.schema
+    }
+
+    /// The digests of the plugins that are assumed to label truthfully, by name.
+    pub fn plugins(&self) -> &BTreeMap<String, Digest> {
+        &self.digests.plugins
     }
 
     /// How many request environments were checked: every one that the schema has.
@@ -292,7 +298,7 @@ fn exact(side: &Side, candidate: &Compiled, ceiling: &Ceiling, budget: Budget, o
         {
             let rule = candidate.origin(&policy).cloned();
             let Witness { request, query } = *witness;
-            Answer::Exceeds(Box::new(Counterexample { request, policy_id: policy, rule, query }))
+            Answer::Exceeds(Box::new(Counterexample { request, policy_id: policy, rule, query, content: None }))
         }
         Found::Witness { .. } | Found::NotCanonical => match doubt(side, ceiling.side()) {
             Some(reason) => Answer::Unsupported(reason),
@@ -343,8 +349,6 @@ fn unsupported(whose: &str, id: &str, what: &str) -> Reason {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
-    use std::collections::BTreeMap;
-
     use cedar_policy::Schema;
 
     use super::*;

@@ -157,7 +157,8 @@ impl Report {
             engine: outcome.engine.as_str().to_owned(),
             engine_time_us: outcome.engine_time.as_nanos() as f64 / 1000.0,
             solver_start_us: (!outcome.solver_start.is_zero()).then(|| outcome.solver_start.as_nanos() as f64 / 1000.0),
-            counterexample: counterexample.map(|c| ReportCounterexample::of(&c.request, &c.query)),
+            counterexample: counterexample
+                .map(|c| ReportCounterexample { curl: c.curl(), ..ReportCounterexample::of(&c.request, &c.query) }),
             rule: counterexample.map(|c| ReportRule::new(c, candidate)),
             repair: None,
             repair_reason: counterexample.map(|_| "not_computed".to_owned()),

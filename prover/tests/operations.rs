@@ -109,15 +109,27 @@ fn an_operation_by_its_attributes() {
     within(&rule("owner: { any: [acme] }"), OWNER);
     witness(&rule("owner: other"), OWNER, "forge::contents.write owner=\"other\" path=\"x\" repo=\"x\"");
     witness(&rule("repo: site"), OWNER, "forge::contents.write owner=\"x\" path=\"x\" repo=\"site\"");
-    witness(&rule("owner: { any: [acme, other] }"), OWNER, "forge::contents.write owner=\"other\" path=\"x\" repo=\"x\"");
+    witness(
+        &rule("owner: { any: [acme, other] }"),
+        OWNER,
+        "forge::contents.write owner=\"other\" path=\"x\" repo=\"x\"",
+    );
     // A star crosses no slash, `**` does.
     let below = |glob: &str| {
-        format!("{OWNER} forbid(principal, action, resource) unless {{ context has forge.path && context.forge.path like \"{glob}\" }};")
+        format!(
+            "{OWNER} forbid(principal, action, resource) unless {{ context has forge.path && context.forge.path like \"{glob}\" }};"
+        )
     };
     within(&rule("owner: acme, path: \"docs/*\""), &below("docs/*"));
     within(&rule("owner: acme, path: \"docs/*/x\""), &below("docs/*"));
-    witness(&rule("owner: acme, path: \"docs/**\""), &below("docs/*"), "forge::contents.write owner=\"acme\" path=\"docs\" repo=\"x\"");
-    let flat = format!("{OWNER} forbid(principal, action, resource) when {{ context has forge.path && context.forge.path like \"docs/*/*\" }};");
+    witness(
+        &rule("owner: acme, path: \"docs/**\""),
+        &below("docs/*"),
+        "forge::contents.write owner=\"acme\" path=\"docs\" repo=\"x\"",
+    );
+    let flat = format!(
+        "{OWNER} forbid(principal, action, resource) when {{ context has forge.path && context.forge.path like \"docs/*/*\" }};"
+    );
     within(&rule("owner: acme, path: \"docs/*\""), &flat);
     exceeds(&rule("owner: acme, path: \"docs/**\""), &flat);
 }
@@ -132,7 +144,10 @@ fn groups_bound_actions_that_they_do_not_name() {
     let no_delete = "permit(principal, action, resource); forbid(principal, action in Action::\"delete\", resource);";
     within(&format!("{FORGE} access: read-write"), no_delete);
     witness(&format!("{FORGE} access: full"), no_delete, "forge::repo.delete owner=\"x\" repo=\"x\"");
-    within(&format!("{FORGE} access: full"), "permit(principal, action in [Action::\"forge:read\", Action::\"forge:write\", Action::\"forge:delete\"], resource);");
+    within(
+        &format!("{FORGE} access: full"),
+        "permit(principal, action in [Action::\"forge:read\", Action::\"forge:write\", Action::\"forge:delete\"], resource);",
+    );
 }
 
 /// What a rule says of methods and paths it says of every operation that such a request can be.
@@ -145,11 +160,13 @@ fn a_rest_rule_at_a_plugins_host_is_proven_as_such() {
     within(&get, yaml);
     within(&delete, yaml);
     within(&format!("{FORGE} access: full"), yaml);
-    let forbidden = "permit(principal, action, resource); forbid(principal, action == Action::\"forge::repo.delete\", resource);";
+    let forbidden =
+        "permit(principal, action, resource); forbid(principal, action == Action::\"forge::repo.delete\", resource);";
     witness(&delete, forbidden, "forge::repo.delete owner=\"x\" repo=\"x\"");
     within(&get, forbidden);
     // Elsewhere, the plugin says nothing.
-    let elsewhere = "host: api.example, port: 443, protocol: rest, rules: [{ allow: { method: DELETE, path: \"/repos/a/b\" } }]";
+    let elsewhere =
+        "host: api.example, port: 443, protocol: rest, rules: [{ allow: { method: DELETE, path: \"/repos/a/b\" } }]";
     within(elsewhere, forbidden);
     // The other way round: a ceiling in the plugin's words admits no request that was not read by it.
     witness(&format!("{REST} rules: [{{ allow: {{ method: PUT, path: \"/repos/acme/site\" }} }}]"), OWNER, "PUT");
@@ -161,10 +178,16 @@ fn a_policys_denies_bind_operations() {
     let allow = "rules: [{ allow: { action: \"forge::contents.read\" } }]";
     let found = exceeds(&format!("{FORGE} {allow}"), bound);
     assert!(found.curl().contains("https://api.forge.example/secret"), "{}", found.curl());
-    within(&format!("{FORGE} {allow}, deny_rules: [{{ method: GET, path: \"/secret*/**\" }}]"), &bound.replace("/secret*", "/secret/*"));
+    within(
+        &format!("{FORGE} {allow}, deny_rules: [{{ method: GET, path: \"/secret*/**\" }}]"),
+        &bound.replace("/secret*", "/secret/*"),
+    );
     let owner = "permit(principal, action, resource); forbid(principal, action, resource) when { context has forge.owner && context.forge.owner == \"evil\" };";
     exceeds(&format!("{FORGE} {allow}"), owner);
-    within(&format!("{FORGE} {allow}, deny_rules: [{{ action: \"forge::contents.read\", where: {{ owner: evil }} }}]"), owner);
+    within(
+        &format!("{FORGE} {allow}, deny_rules: [{{ action: \"forge::contents.read\", where: {{ owner: evil }} }}]"),
+        owner,
+    );
 }
 
 /// Of an operation the proxy lets pass only what the vocabulary says: nothing else is a counterexample.
@@ -186,8 +209,12 @@ fn membership_is_known_to_the_prover() {
 
 #[test]
 fn numbers_flags_sets_and_fields() {
-    let write = |wanted: &str| format!("{FORGE} rules: [{{ allow: {{ action: \"forge::contents.write\", where: {{ {wanted} }} }} }}]");
-    let when = |condition: &str| format!("permit(principal, action, resource) when {{ context has forge.owner && {condition} }};");
+    let write = |wanted: &str| {
+        format!("{FORGE} rules: [{{ allow: {{ action: \"forge::contents.write\", where: {{ {wanted} }} }} }}]")
+    };
+    let when = |condition: &str| {
+        format!("permit(principal, action, resource) when {{ context has forge.owner && {condition} }};")
+    };
     let number = when("context.forge has number && context.forge.number < 10");
     within(&write("number: { any: [1, 9] }"), &number);
     exceeds(&write("number: { any: [1, 10] }"), &number);
@@ -200,18 +227,37 @@ fn numbers_flags_sets_and_fields() {
     within(&write("labels: { any: [a] }"), &labels);
     within(&write("labels: { any: [a, b] }"), &labels);
     within(&write("labels: { any: [] }"), &labels);
-    witness(&write("labels: { any: [a, c] }"), &labels, "forge::contents.write labels=[\"c\"] owner=\"x\" path=\"x\" repo=\"x\"");
+    witness(
+        &write("labels: { any: [a, c] }"),
+        &labels,
+        "forge::contents.write labels=[\"c\"] owner=\"x\" path=\"x\" repo=\"x\"",
+    );
     let no_b = when("context.forge has labels && !context.forge.labels.contains(\"b\")");
     within(&write("labels: { any: [a, c] }"), &no_b);
-    witness(&write("labels: { any: [a, b] }"), &no_b, "forge::contents.write labels=[\"b\"] owner=\"x\" path=\"x\" repo=\"x\"");
+    witness(
+        &write("labels: { any: [a, b] }"),
+        &no_b,
+        "forge::contents.write labels=[\"b\"] owner=\"x\" path=\"x\" repo=\"x\"",
+    );
     let some = when("context.forge has labels && !context.forge.labels.isEmpty()");
-    witness(&write("labels: { any: [a, b] }"), &some, "forge::contents.write labels=[] owner=\"x\" path=\"x\" repo=\"x\"");
-    let call = |wanted: &str| format!("{TOOLS} rules: [{{ allow: {{ action: \"tools::call\", where: {{ {wanted} }} }} }}]");
+    witness(
+        &write("labels: { any: [a, b] }"),
+        &some,
+        "forge::contents.write labels=[] owner=\"x\" path=\"x\" repo=\"x\"",
+    );
+    let call =
+        |wanted: &str| format!("{TOOLS} rules: [{{ allow: {{ action: \"tools::call\", where: {{ {wanted} }} }} }}]");
     let path = "permit(principal, action, resource) when { context has tools.arguments && context.tools.arguments.hasTag(\"path\") && context.tools.arguments.getTag(\"path\") like \"/work/*\" };";
     within(&call("tool: read, arguments: { path: \"/work/notes/*\" }"), path);
-    witness(&call("tool: read, arguments: { path: \"/etc/*\" }"), path, "tools::call arguments={\"path\":\"/etc/\"} structured=[] tool=\"read\"");
+    witness(
+        &call("tool: read, arguments: { path: \"/etc/*\" }"),
+        path,
+        "tools::call arguments={\"path\":\"/etc/\"} structured=[] tool=\"read\"",
+    );
     witness(&call("tool: read"), path, "tools::call arguments={} structured=[] tool=\"read\"");
-    let none_structured = format!("{path} forbid(principal, action, resource) when {{ context has tools.structured && !context.tools.structured.isEmpty() }};");
+    let none_structured = format!(
+        "{path} forbid(principal, action, resource) when {{ context has tools.structured && !context.tools.structured.isEmpty() }};"
+    );
     exceeds(&call("arguments: { path: \"/work/**\" }"), &none_structured.replace("/work/*", "/*"));
     within(&call("arguments: { path: \"/work/*\" }, structured: { any: [] }"), &none_structured);
 }
@@ -223,11 +269,22 @@ fn what_a_policy_gets_wrong_is_named() {
         let error = Compiled::policy_over(&policy(endpoint), Role::Policy, &schema).expect_err(endpoint).to_string();
         assert!(error.contains(expect), "{endpoint}: {error}");
     };
-    let rule = |action: &str, wanted: &str| format!("{FORGE} rules: [{{ allow: {{ action: \"{action}\", where: {{ {wanted} }} }} }}]");
-    check("host: h.example, port: 443, protocol: nobody, access: full", "no plugin named nobody (those given: forge, tools)");
-    check("host: h.example, port: 443, protocol: forge, access: full", "forge does not speak for h.example, only for api.forge.example");
+    let rule = |action: &str, wanted: &str| {
+        format!("{FORGE} rules: [{{ allow: {{ action: \"{action}\", where: {{ {wanted} }} }} }}]")
+    };
+    check(
+        "host: h.example, port: 443, protocol: nobody, access: full",
+        "no plugin named nobody (those given: forge, tools)",
+    );
+    check(
+        "host: h.example, port: 443, protocol: forge, access: full",
+        "forge does not speak for h.example, only for api.forge.example",
+    );
     check(&rule("forge::contents.wriet", ""), "has no action \"forge::contents.wriet\"");
-    check(&rule("forge::contents.write", "owners: acme"), "has no attribute \"owners\"; it has force, labels, number, owner, path, repo");
+    check(
+        &rule("forge::contents.write", "owners: acme"),
+        "has no attribute \"owners\"; it has force, labels, number, owner, path, repo",
+    );
     check(&rule("forge::contents.write", "number: many"), "number: \"many\" is not a whole number");
     check(&rule("forge::contents.write", "force: yes"), "force: expected true or false");
     check(&rule("forge::contents.write", "labels: \"a*\""), "given exactly");

@@ -85,6 +85,21 @@ impl Meaning {
     pub fn attributes(&self) -> &BTreeMap<SmolStr, Value> {
         &self.attributes
     }
+
+    /// The same as a plugin would put it.
+    pub fn label(&self) -> Label {
+        let value = |value: &Value| match value {
+            Value::Text(text) => LabelValue::Text(text.clone()),
+            Value::Integer(number) => LabelValue::Integer(number.to_string()),
+            Value::Flag(flag) => LabelValue::Flag(*flag),
+            Value::Texts(texts) => LabelValue::Texts(texts.iter().cloned().collect()),
+            Value::Fields(fields) => {
+                LabelValue::Fields(fields.iter().map(|(name, text)| (name.clone(), text.clone())).collect())
+            }
+        };
+        let action = self.action.split_once("::").map_or("", |(_, action)| action).to_owned();
+        Label { action, attributes: self.attributes.iter().map(|(name, is)| (name.to_string(), value(is))).collect() }
+    }
 }
 
 impl Value {

@@ -25,9 +25,9 @@ pub(super) struct Guest {
     memory_refused: bool,
 }
 
-/// A call's result, and the fuel that it used.
+/// How a call went, and the fuel that it used.
 pub(super) struct Ran<T> {
-    pub(super) value: T,
+    pub(super) value: Result<T, Cause>,
     pub(super) fuel: u64,
 }
 
@@ -36,17 +36,15 @@ pub(super) fn run<T>(
     engine: &Engine,
     limits: Limits,
     call: impl FnOnce(&mut Store<Guest>) -> wasmtime::Result<T>,
-) -> Result<Ran<T>, Cause> {
+) -> Ran<T> {
     let Limits { fuel, ticks, memory, output } = limits;
     let mut store = Store::new(engine, Guest { memory_limit: memory, memory: 0, memory_refused: false });
     store.limiter(|guest| guest);
     store.set_hostcall_fuel(output);
     store.set_epoch_deadline(ticks);
-    let ran = store.set_fuel(fuel).and_then(|()| call(&mut store));
-    match ran {
-        Ok(value) => Ok(Ran { value, fuel: fuel.saturating_sub(store.get_fuel().unwrap_or(0)) }),
-        Err(error) => Err(cause(&error, limits, store.data().memory_refused)),
-    }
+    let value = store.set_fuel(fuel).and_then(|()| call(&mut store));
+    let value = value.map_err(|error| cause(&error, limits, store.data().memory_refused));
+    Ran { value, fuel: fuel.saturating_sub(store.get_fuel().unwrap_or(0)) }
 }
 
 fn cause(error: &wasmtime::Error, limits: Limits, memory_refused: bool) -> Cause {

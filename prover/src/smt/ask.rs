@@ -98,7 +98,13 @@ impl<'a> Asker<'a> {
                     Found::Witness(witness, policy_id) => {
                         let rule = candidate.origin(&policy_id).cloned();
                         let Witness { request, query } = *witness;
-                        return Ok(Answer::Exceeds(Box::new(Counterexample { request, policy_id, rule, query })));
+                        return Ok(Answer::Exceeds(Box::new(Counterexample {
+                            request,
+                            policy_id,
+                            rule,
+                            query,
+                            content: None,
+                        })));
                     }
                 }
             }
