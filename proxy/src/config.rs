@@ -1,10 +1,10 @@
 //! What an operator sets.
 
+use narrowgate_plugins::Plugins;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use crate::{GatewayClient, Plugins, ResolveEntry};
+use crate::{GatewayClient, ResolveEntry};
 
 /// How one proxy runs: one sandbox, one listener.
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ pub struct Config {
     /// Whether denials tell the agent how to propose a rule, and `policy.local` takes proposals.
     pub proposals: bool,
     /// Who says what requests mean, and so what policies can speak about.
-    pub plugins: Arc<Plugins>,
+    pub plugins: Plugins,
 }
 
 impl Config {
@@ -41,7 +41,7 @@ impl Config {
             upstream_ca: None,
             audit_log: None,
             proposals: true,
-            plugins: Arc::new(Plugins::none()),
+            plugins: Plugins::none(),
         }
     }
 }

@@ -7,18 +7,19 @@ use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
 use narrowgate_core::request::Process;
+use narrowgate_plugins::Plugins;
 use ring::rand::SecureRandom;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::GatewayClient;
 use crate::active::Active;
 use crate::audit::{AuditError, AuditLog, Event, What};
 use crate::ca::CertificateAuthority;
 use crate::denials::Denials;
 use crate::dial::Dialer;
 use crate::identity::{Evidence, Identity, identify};
-use crate::{GatewayClient, Plugins};
 
 /// An owner that came later than the last search, beside those that were found, is noticed this late at most.
 const SEARCH: Duration = Duration::from_millis(250);
@@ -26,7 +27,7 @@ const SEARCH: Duration = Duration::from_millis(250);
 /// One proxy.
 pub(crate) struct Shared {
     pub(crate) sandbox: String,
-    pub(crate) plugins: Arc<Plugins>,
+    pub(crate) plugins: Plugins,
     /// Room for what is read of requests before they are decided, in bytes.
     pub(crate) room: Arc<Semaphore>,
     pub(crate) authority: CertificateAuthority,

@@ -3,14 +3,11 @@
 #[path = "../../../plugins/tests/common/mod.rs"]
 mod wat;
 
-use std::sync::Arc;
-
 use narrowgate_core::vocabulary::{Label, LabelValue, Manifest};
-use narrowgate_plugins::Plugin;
+use narrowgate_plugins::{PluginFile, PluginRef, Plugins};
 
 use super::rig::Rig;
-use crate::Plugins;
-use wat::{Answer, Guest, HOST};
+use wat::{Answer, Guest};
 
 /// How many bytes of a body the guests here want to see.
 pub(super) const LIMIT: usize = 1024;
@@ -30,38 +27,45 @@ pub(super) fn manifest(denials: &str) -> Manifest {
 }
 
 /// Says what it was told.
-pub(super) fn echo(denials: &str) -> Plugin {
-    Guest { describes: manifest(denials), functions: include_str!("echo.wat").to_owned(), ..Guest::new() }.load()
+pub(super) fn echo(denials: &str) -> PluginFile {
+    Guest { describes: manifest(denials), functions: include_str!("echo.wat").to_owned(), ..Guest::new() }.file_of()
 }
 
 /// Says of every request that it writes these pages.
-pub(super) fn writes(pages: &[&str]) -> Plugin {
+pub(super) fn writes(pages: &[&str]) -> PluginFile {
     let label = |page: &&str| Label {
         action: "page.write".to_owned(),
         attributes: vec![("path".to_owned(), LabelValue::Text((*page).to_owned()))],
     };
     let answers = Answer::Operations(pages.iter().map(label).collect());
-    Guest { describes: manifest("problem"), answers, ..Guest::new() }.load()
+    Guest { describes: manifest("problem"), answers, ..Guest::new() }.file_of()
 }
 
 /// Refuses every request in this way, by the refusal's place in the variant.
-pub(super) fn refuses(kind: u8, why: &str) -> Plugin {
+pub(super) fn refuses(kind: u8, why: &str) -> PluginFile {
     let answers = Answer::Refusal(kind, why.to_owned());
-    Guest { describes: manifest("problem"), answers, ..Guest::new() }.load()
+    Guest { describes: manifest("problem"), answers, ..Guest::new() }.file_of()
 }
 
 /// A guest of the host's tests that misbehaves, named `hog` and for `hog.test`.
-pub(super) fn hog(file: &str) -> Plugin {
+pub(super) fn hog(file: &str) -> PluginFile {
     let mut describes = manifest("problem");
     describes.name = "hog".to_owned();
     describes.hosts = vec!["hog.test".to_owned()];
-    Guest { describes, ..Guest::file(file) }.load()
+    Guest { describes, ..Guest::file(file) }.file_of()
 }
 
 /// A proxy with these plugins.
-pub(super) async fn rig(plugins: impl IntoIterator<Item = Plugin>) -> Rig {
-    let plugins = Plugins::new(plugins).unwrap();
-    Rig::with(|config| config.plugins = Arc::new(plugins)).await
+pub(super) async fn rig(plugins: impl IntoIterator<Item = PluginFile>) -> Rig {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |file: PluginFile| {
+        let path = dir.path().join(file.name().as_str());
+        std::fs::write(&path, file.bytes()).unwrap();
+        PluginRef { path, pin: Some(file.digest()) }
+    };
+    let refs: Vec<PluginRef> = plugins.into_iter().map(write).collect();
+    let plugins = Plugins::load(&refs, None).unwrap();
+    Rig::with(|config| config.plugins = plugins).await
 }
 
 /// A policy with these rules about `api.test`.
