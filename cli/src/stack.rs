@@ -175,6 +175,7 @@ async fn start_proxy(setup: &Setup, data: &Path, gateway: &Gateway) -> Result<Pr
     config.resolve = setup.resolve.clone();
     config.upstream_ca = setup.upstream_ca.clone();
     config.audit_log = Some(setup.audit_log.clone());
+    config.plugins = setup.plugins.clone();
     Proxy::start(config).await.map_err(Failure::invalid)
 }
 
