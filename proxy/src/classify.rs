@@ -108,16 +108,12 @@ async fn content(shared: &Shared, vocabulary: &Vocabulary, request: &mut Canonic
 
 fn clear(encodings: &[String], ahead: Ahead, limit: usize) -> Result<Content, Denied> {
     let encodings: Vec<&str> = encodings.iter().map(String::as_str).collect();
-    let (bytes, whole) = match ahead {
-        Ahead::Whole(bytes) => (bytes, true),
-        Ahead::Part(bytes) => (bytes, false),
+    let encoded = match ahead {
+        Ahead::Whole(bytes) => Content::Complete(bytes),
+        Ahead::Part(bytes) => Content::Truncated(bytes),
     };
-    match inflate(&encodings, bytes, limit) {
-        Err(why @ InflateError::Encoding(_)) => Err(Denied::unasked(&why.to_string())),
-        // Of a part it can be said how the clear text begins, and not that it ends.
-        Ok(content @ Content::Truncated(_)) => Ok(content),
-        _ if !whole => Err(Denied::unasked(&format!("the encoded body has more than {} bytes", limit + ENCODED))),
-        Ok(content) => Ok(content),
-        Err(why @ InflateError::Malformed(..)) => Err(Denied::two_readings(&why.to_string())),
-    }
+    inflate(&encodings, encoded, limit).map_err(|why| match &why {
+        InflateError::Encoding(_) => Denied::unasked(&why.to_string()),
+        InflateError::Malformed(..) => Denied::two_readings(&why.to_string()),
+    })
 }

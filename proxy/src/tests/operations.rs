@@ -31,7 +31,7 @@ async fn every_operation_must_be_allowed() {
         (&json!("acme"), &json!("api"), &json!("l7"))
     );
     assert_eq!(denial["rule_missing"]["type"], "operation_allow");
-    let offered = denial["next_steps"].as_array().unwrap().last().unwrap()["body"]["operations"][0]["addRule"].take();
+    let offered = denial["next_steps"].as_array().unwrap().last().unwrap()["body"]["operations"][0]["addRule"].clone();
     let rules = offered["rule"]["endpoints"][0]["rules"].to_string();
     assert!(rules.contains("src/b") && rules.contains("src/d") && !rules.contains("docs"), "{rules}");
 
