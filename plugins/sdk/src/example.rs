@@ -30,8 +30,33 @@ pub fn is_read_as<P: Plugin>(request: &Request, asked: &Operation) -> bool {
     read.action == asked.action && asked.attributes.iter().all(|(name, value)| same(name, value))
 }
 
+/// A text as a JSON string, quotes included.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for next in text.chars() {
+        match next {
+            '"' | '\\' => quoted.extend(['\\', next]),
+            next if next.is_control() => quoted.push_str(&format!("\\u{:04x}", u32::from(next))),
+            next => quoted.push(next),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
 #[cfg(test)]
 mod tests {
+    use crate::Json;
+
+    #[test]
+    fn what_is_quoted_reads_back() {
+        for text in ["", "a\"b\\c", "two\nlines\u{7f}\u{85}", "\u{e9}\u{1f600}"] {
+            assert_eq!(Json::parse(super::quoted(text).as_bytes()), Ok(Json::Text(text.to_owned())));
+        }
+    }
+
     #[test]
     fn samples() {
         for (glob, expect) in

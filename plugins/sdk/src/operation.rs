@@ -2,6 +2,9 @@
 
 use crate::{Operation, Refusal, Suggestion, Value};
 
+/// How many operations one request may have: the host denies more.
+pub const MOST_OPERATIONS: usize = 16;
+
 impl Operation {
     /// An operation without attributes. `action` is a name of the vocabulary, without the plugin's own.
     #[must_use]

@@ -41,6 +41,21 @@ impl Request {
         Ok(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
     }
 
+    /// Refuses a body whose content type names a charset that is not UTF-8: a server that believed it would read another
+    /// text. The vocabulary must name the header `content-type`.
+    ///
+    /// # Errors
+    /// [`Refusal::Ambiguous`], also where the header is repeated.
+    pub fn check_charset(&self) -> Result<()> {
+        let value = self.header_one("content-type")?.unwrap_or_default().to_ascii_lowercase();
+        let mut charsets = value.split(';').skip(1).filter_map(|parameter| parameter.trim().strip_prefix("charset="));
+        if charsets.all(|charset| matches!(charset.trim_matches('"'), "utf-8" | "utf8")) {
+            Ok(())
+        } else {
+            Err(Refusal::ambiguous("the body is read as UTF-8, but its content type names another charset"))
+        }
+    }
+
     /// All of the body; empty where there is none.
     ///
     /// # Errors
@@ -152,6 +167,19 @@ mod tests {
         let request = request.header("content-type", "Application/JSON; charset=utf-8");
         assert_eq!(request.media_type().as_deref(), Ok("application/json"));
         assert!(matches!(request.header("content-type", "text/plain").media_type(), Err(Refusal::Ambiguous(_))));
+    }
+
+    #[test]
+    fn charsets() {
+        let check = |value: &str| Request::https("POST", "x.example").header("content-type", value).check_charset();
+        for good in ["application/json", "application/json; charset=UTF-8", "text/plain;charset=\"utf8\";x=y", ""] {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+        for bad in
+            ["application/json; charset=utf-16", "text/plain; x=y; charset=latin1", "a/b; charset=utf-8; charset=utf-7"]
+        {
+            assert!(matches!(check(bad), Err(Refusal::Ambiguous(_))), "{bad}");
+        }
     }
 
     #[test]

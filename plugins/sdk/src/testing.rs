@@ -3,7 +3,10 @@
 
 #![expect(clippy::panic, reason = "a failed check fails the test that made it")]
 
-use crate::{Body, Group, Kind, Operation, Plugin, Refusal, Request, Result, Suggestion, Value, Vocabulary, percent};
+use crate::{
+    Body, Group, Kind, MOST_OPERATIONS, Operation, Plugin, Refusal, Request, Result, Suggestion, Value, Vocabulary,
+    percent,
+};
 use std::{collections::BTreeSet, path::Path};
 
 /// The request of a case: `PUT https://api.example/a%20b?c=d HTTP/1.1`, header lines, an empty line, and the body as
@@ -147,8 +150,8 @@ pub fn cases(folder: impl AsRef<Path>) -> Vec<(String, Vec<u8>)> {
 /// # Errors
 /// What is wrong with them.
 pub fn conforms(vocabulary: &Vocabulary, method: &str, operations: &[Operation]) -> Result<(), String> {
-    if operations.is_empty() || operations.len() > 16 {
-        return Err(format!("{} operations; there must be 1 to 16", operations.len()));
+    if operations.is_empty() || operations.len() > MOST_OPERATIONS {
+        return Err(format!("{} operations; there must be 1 to {MOST_OPERATIONS}", operations.len()));
     }
     for operation in operations {
         let name = &operation.action;
