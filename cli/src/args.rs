@@ -4,7 +4,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::exit::Ended;
 use crate::{
-    check, compile, completions, demo, explain, gateway, key, man, prove, proxy, rule, sandbox, up, verify, version,
+    check, compile, completions, demo, explain, gateway, key, man, plugin, prove, proxy, rule, sandbox, up, verify,
+    version,
 };
 
 const AFTER: &str = "\
@@ -49,6 +50,7 @@ enum Verb {
     Check(check::Check),
     Explain(explain::Explain),
     Verify(verify::Verify),
+    Plugin(plugin::Plugin),
     Completions(completions::Completions),
     Man(man::Man),
     Version(version::Version),
@@ -73,6 +75,7 @@ impl Cli {
             Verb::Check(verb) => verb.run(),
             Verb::Explain(verb) => verb.run(),
             Verb::Verify(verb) => verb.run(),
+            Verb::Plugin(verb) => verb.run(),
             Verb::Completions(verb) => verb.run(),
             Verb::Man(verb) => verb.run(),
             Verb::Version(verb) => verb.run(),

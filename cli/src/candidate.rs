@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use narrowgate_core::policy::{Allow, Policy, RestRule, Role, Traffic};
+use narrowgate_core::policy::{Allow, Policy, Role, Rule, Traffic};
 use narrowgate_core::proposal::{Operation, Proposal};
 
 use crate::exit::Failure;
@@ -127,7 +127,7 @@ impl Proposed {
     }
 }
 
-fn allowed<'a>(policy: &'a Policy, key: &str, endpoint: usize) -> &'a [RestRule] {
+fn allowed<'a>(policy: &'a Policy, key: &str, endpoint: usize) -> &'a [Rule] {
     let endpoint = policy.entries.get(key).and_then(|entry| entry.endpoints.get(endpoint));
     match endpoint.map(|endpoint| &endpoint.traffic) {
         Some(Traffic::Rest(rest)) => match &rest.allow {

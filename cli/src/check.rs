@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use annotate_snippets::Level as Shade;
@@ -9,6 +10,7 @@ use clap::{Args, ValueEnum};
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::policy::{Policy, Role};
 use narrowgate_core::proposal::Proposal;
+use narrowgate_core::schema::Schema;
 use narrowgate_prover::analyse::{self, Analysis, CheckReport, CheckedFile, FindingReport, PlaceReport};
 use narrowgate_prover::{Ceiling, Options};
 use owo_colors::OwoColorize as _;
@@ -17,6 +19,7 @@ use serde_json::json;
 use crate::exit::{Ended, Exit, Failure};
 use crate::files;
 use crate::output::{self, FileFormat};
+use crate::plugins::Given;
 use crate::sarif::{Level, Log, Said, Where};
 use crate::snippet::Shown;
 use crate::source::Source;
@@ -36,6 +39,8 @@ pub(crate) struct Check {
     /// How long the analysis of a file may take, such as 10s or 500ms
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = crate::prove::duration)]
     timeout: Duration,
+    #[command(flatten)]
+    plugins: Given,
     #[arg(long, value_enum, default_value_t)]
     format: FileFormat,
 }
@@ -60,7 +65,8 @@ const MOST_SHOWN: usize = 50;
 impl Check {
     pub(crate) fn run(self) -> Ended {
         let options = Options { timeout: self.timeout, ..Options::default() };
-        let files: Vec<Checked> = self.files.iter().map(|path| self.check(path, &options)).collect();
+        let schema = self.plugins.schema()?;
+        let files: Vec<Checked> = self.files.iter().map(|path| self.check(path, &schema, &options)).collect();
         let warned = files.iter().flat_map(|file| &file.report.findings).any(|finding| finding.level == "warning");
         let exit = if files.iter().any(|file| !file.report.valid) {
             Exit::Invalid
@@ -79,7 +85,7 @@ impl Check {
         Ok(exit)
     }
 
-    fn check(&self, path: &Path, options: &Options) -> Checked {
+    fn check(&self, path: &Path, schema: &Arc<Schema>, options: &Options) -> Checked {
         let name = path.display().to_string();
         let mut report = CheckedFile { file: name.clone(), kind: "file".to_owned(), ..CheckedFile::default() };
         let text = match files::read(path) {
@@ -92,7 +98,7 @@ impl Check {
         };
         let kind = self.kind.unwrap_or_else(|| guess(path, &text));
         report.kind = kind.name().to_owned();
-        let (summary, analysed) = match read(kind, &text, &name, options) {
+        let (summary, analysed) = match read(kind, &text, &name, schema, options) {
             Ok(read) => read,
             Err(message) => {
                 report.errors = message.lines().map(str::to_owned).collect();
@@ -134,13 +140,14 @@ fn read(
     kind: Kind,
     text: &str,
     file: &str,
+    schema: &Arc<Schema>,
     options: &Options,
 ) -> Result<(String, Option<(Compiled, Analysis)>), String> {
     let named = |error: &dyn std::fmt::Display| format!("{file}: {error}");
     match kind {
         Kind::Policy => {
             let policy = Policy::parse(text, file, Role::Policy).map_err(|errors| errors.to_string())?;
-            let compiled = Compiled::policy(&policy).map_err(|error| named(&error))?;
+            let compiled = Compiled::policy_over(&policy, Role::Policy, schema).map_err(|error| named(&error))?;
             let endpoints = policy.entries.values().map(|entry| entry.endpoints.len()).sum();
             let summary = format!(
                 "{}, {}, {}",
@@ -152,7 +159,7 @@ fn read(
             Ok((summary, Some((compiled, analysis))))
         }
         Kind::Ceiling => {
-            let ceiling = Ceiling::parse(text, file).map_err(|error| error.to_string())?;
+            let ceiling = Ceiling::parse_over(text, file, schema).map_err(|error| error.to_string())?;
             let compiled = ceiling.compiled().clone();
             let summary = count(compiled.policies().policies().count(), "Cedar policy", "Cedar policies");
             let analysis = analyse::ceiling(&ceiling, options);

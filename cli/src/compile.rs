@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use narrowgate_core::compile::Compiled;
+use narrowgate_core::policy::Role;
 
 use crate::exit::{Ended, Exit, Failure};
+use crate::plugins::Given;
 use crate::{files, output};
 
 /// Print the Cedar that a policy compiles to
@@ -14,12 +16,14 @@ pub(crate) struct Compile {
     /// A policy in the rule language (YAML or JSON)
     #[arg(long, value_name = "FILE")]
     policy: PathBuf,
+    #[command(flatten)]
+    plugins: Given,
 }
 
 impl Compile {
     pub(crate) fn run(self) -> Ended {
         let policy = files::policy(&self.policy)?;
-        let compiled = Compiled::policy(&policy)
+        let compiled = Compiled::policy_over(&policy, Role::Policy, &self.plugins.schema()?)
             .map_err(|error| Failure::invalid(format!("{}: {error}", self.policy.display())))?;
         let text = compiled.text();
         output::raw(text.as_bytes())?;

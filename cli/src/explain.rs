@@ -1,17 +1,22 @@
 //! `narrowgate explain`: which rule decides a request, and why. The same code decides here and in the proxy.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::decide::{Decision, Snapshot};
+use narrowgate_core::denial::DeniedOperation;
+use narrowgate_core::policy::Role;
 use narrowgate_core::request::{Authority, Host, Method, Operation, Port, Process, Request, Target};
+use narrowgate_plugins::{Body, Plugins, RequestFacts, Scheme};
 use owo_colors::OwoColorize as _;
 use serde_json::{Value, json};
 
 use crate::exit::{Ended, Exit, Failure};
 use crate::files;
 use crate::output::{self, Format, plain};
+use crate::plugins::Given;
 
 /// Which rule of a policy decides a request, and why
 #[derive(Debug, Args)]
@@ -28,6 +33,14 @@ pub(crate) struct Explain {
     /// An executable that it descends from; repeatable, nearest first
     #[arg(long = "ancestor", value_name = "PATH")]
     ancestors: Vec<String>,
+    /// A header, for a plugin to look at; repeatable
+    #[arg(long = "header", value_name = "'NAME: VALUE'", value_parser = header)]
+    headers: Vec<(String, String)>,
+    /// The body, for a plugin to look at, without content encoding
+    #[arg(long, value_name = "FILE")]
+    body: Option<PathBuf>,
+    #[command(flatten)]
+    plugins: Given,
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
@@ -44,12 +57,16 @@ struct Asked<'a> {
 impl Explain {
     pub(crate) fn run(self) -> Ended {
         let policy = files::policy(&self.policy)?;
-        let compiled = Compiled::policy(&policy)
+        let plugins = self.plugins.load(None)?;
+        let compiled = Compiled::policy_over(&policy, Role::Policy, plugins.schema())
             .map_err(|error| Failure::invalid(format!("{}: {error}", self.policy.display())))?;
         let snapshot = Snapshot::new(policy, compiled, 1);
         let request = self.request(&snapshot)?;
+        let operations = self.operations(&snapshot, &plugins, &request)?;
         let canonical = canonical(&request);
-        let (exit, text, value) = match snapshot.decide(&request) {
+        let said: Vec<DeniedOperation> =
+            operations.iter().filter_map(|request| request.operation.meaning()).map(DeniedOperation::of).collect();
+        let (exit, mut text, mut value) = match snapshot.decide_all(&operations) {
             Decision::Allow(permit) => (
                 Exit::Done,
                 format!(
@@ -73,11 +90,51 @@ impl Explain {
                 (Exit::Refused, text, value)
             }
         };
+        for operation in &said {
+            let attributes = serde_json::to_string(&operation.attributes).unwrap_or_default();
+            text.push_str(&format!("\n  means   {} {}", plain(&operation.action), plain(&attributes)));
+        }
+        if let (Some(value), false) = (value.as_object_mut(), said.is_empty()) {
+            value.insert("operations".to_owned(), json!(said));
+        }
         match self.format {
             Format::Text => output::line(text)?,
             Format::Json => output::json(&value)?,
         }
         Ok(exit)
+    }
+
+    /// The request as it is decided: as what it means, where a plugin says that.
+    fn operations(&self, snapshot: &Snapshot, plugins: &Plugins, request: &Request) -> Result<Vec<Request>, Failure> {
+        let plugin = snapshot.plugin(&request.host, request.port).and_then(|name| plugins.get(name));
+        let (Some(plugin), Operation::Http { method, target, .. }) = (plugin, &request.operation) else {
+            return Ok(vec![request.clone()]);
+        };
+        let facts = RequestFacts {
+            method,
+            scheme: if self.request.contains("https://") { Scheme::Https } else { Scheme::Http },
+            host: &request.host,
+            port: request.port,
+            target,
+            headers: self.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect(),
+            body: self.body(plugin.vocabulary().body_limit(method))?,
+        };
+        let meanings = plugin.classify(&facts).map_err(|failure| Failure::refused(failure.to_string()))?;
+        let operation = |meaning| {
+            let (method, target) = (method.clone(), target.clone());
+            Operation::Http { method, target, meaning: Some(Arc::new(meaning)) }
+        };
+        Ok(meanings.into_iter().map(|said| Request { operation: operation(said), ..request.clone() }).collect())
+    }
+
+    /// As much of the body as the proxy would show to a plugin that reads up to `limit` bytes of it.
+    fn body(&self, limit: Option<usize>) -> Result<Body, Failure> {
+        let Some(path) = &self.body else { return Ok(Body::Absent) };
+        let bytes = std::fs::read(path).map_err(|error| Failure::invalid(format!("{}: {error}", path.display())))?;
+        Ok(match bytes.get(..limit.unwrap_or(0)) {
+            Some(start) if start.len() < bytes.len() => Body::Truncated(start.to_vec().into()),
+            _ => Body::Complete(bytes.into()),
+        })
     }
 
     fn request(&self, snapshot: &Snapshot) -> Result<Request, Failure> {
@@ -98,11 +155,17 @@ impl Explain {
                 Operation::Http {
                     method: Method::parse(asked.method).map_err(named)?,
                     target: Target::parse(raw, &options).map_err(named)?,
+                    meaning: None,
                 }
             }
         };
         Ok(Request { process, host, port, operation, now: jiff::Timestamp::now().as_second() })
     }
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or_else(|| format!("{text:?}: expected NAME: VALUE"))?;
+    Ok((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
 }
 
 fn parse(text: &str) -> Result<Asked<'_>, Failure> {
@@ -135,7 +198,7 @@ fn canonical(request: &Request) -> String {
     let place = authority(&request.host, request.port);
     match &request.operation {
         Operation::Connect => format!("CONNECT {place}"),
-        Operation::Http { method, target } => format!("{} {place}{}", method.as_str(), target.path.as_str()),
+        Operation::Http { method, target, .. } => format!("{} {place}{}", method.as_str(), target.path.as_str()),
     }
 }
 

@@ -4,9 +4,11 @@ use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use narrowgate_core::credentials::Credentials;
 use narrowgate_core::policy::{Policy, Role};
+use narrowgate_core::schema::Schema;
 use narrowgate_prover::Ceiling;
 
 use crate::exit::Failure;
@@ -44,13 +46,13 @@ pub(crate) fn policy(path: &Path) -> Result<Policy, Failure> {
 
 /// The ceiling that a gateway starts with, as text and its file's name; `None`, said aloud, where there is none. Read
 /// once: the text that is checked here is the one that counts.
-pub(crate) fn optional_ceiling(path: Option<&Path>) -> Result<Option<(String, String)>, Failure> {
+pub(crate) fn optional_ceiling(path: Option<&Path>, schema: &Arc<Schema>) -> Result<Option<(String, String)>, Failure> {
     let Some(path) = path else {
         output::remark("no --ceiling: whatever a reviewer approves is granted");
         return Ok(None);
     };
     let (text, name) = (read(path)?, path.display().to_string());
-    Ceiling::parse(&text, &name).map_err(Failure::invalid)?;
+    Ceiling::parse_over(&text, &name, schema).map_err(Failure::invalid)?;
     Ok(Some((text, name)))
 }
 

@@ -9,6 +9,7 @@ use narrowgate_gateway::{Config, Gateway as Service};
 use owo_colors::OwoColorize as _;
 
 use crate::exit::{Ended, Failure};
+use crate::plugins::{self, Given};
 use crate::runtime::{Stop, block_on, log};
 use crate::stack::{Mode, within_grace};
 use crate::{files, output, solver};
@@ -35,6 +36,8 @@ pub(crate) struct Gateway {
     /// With --mode auto: how long what is applied without a person lasts, such as 60m
     #[arg(long, value_name = "TIME", default_value = "60m", value_parser = crate::prove::duration)]
     lease: Duration,
+    #[command(flatten)]
+    plugins: Given,
     /// The certificate chain (PEM) to serve TLS with
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
@@ -46,7 +49,9 @@ pub(crate) struct Gateway {
 impl Gateway {
     pub(crate) fn run(self) -> Ended {
         log("info");
-        let ceiling = files::optional_ceiling(self.ceiling.as_deref())?;
+        files::private_dir(&self.data)?;
+        let plugins = self.plugins.load(Some(&plugins::cache(&self.data)))?;
+        let ceiling = files::optional_ceiling(self.ceiling.as_deref(), plugins.schema())?;
         let solver = solver::find()?;
         let scheme = if self.tls_cert.is_some() { "https" } else { "http" };
         let config = Config {
@@ -57,6 +62,7 @@ impl Gateway {
             credentials: files::credentials(self.credentials.as_deref())?,
             lease: self.lease,
             tls: self.tls_cert.zip(self.tls_key),
+            plugins,
             solver: solver.clone(),
         };
         block_on(async move {

@@ -17,6 +17,8 @@ mod gateway;
 mod key;
 mod man;
 mod output;
+mod plugin;
+mod plugins;
 mod prove;
 mod proxy;
 mod rule;

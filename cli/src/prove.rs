@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::denial::DenialRecord;
 use narrowgate_core::finding::Finding;
-use narrowgate_core::policy::Policy;
+use narrowgate_core::policy::{Policy, Role};
 use narrowgate_core::wire::Bundle;
 use narrowgate_prover::{
     Approval, Ceiling, Change, Engine, Evidence, Grounds, Options, Outcome, Proven, Reason, Repair, Report, SigningKey,
@@ -19,6 +19,7 @@ use crate::candidate::Candidate;
 use crate::exit::{Ended, Exit, Failure};
 use crate::files::{self, Readers};
 use crate::output::{self, FileFormat};
+use crate::plugins::Given;
 use crate::rule;
 use crate::solver;
 use crate::source::Source;
@@ -45,6 +46,8 @@ pub(crate) struct Prove {
     /// Denial records (JSON, as http://policy.local/v1/denials lists them) that the new rules should be no broader than
     #[arg(long, value_name = "FILE")]
     evidence: Option<PathBuf>,
+    #[command(flatten)]
+    plugins: Given,
     /// Which engine decides; by default the exact one, and the SMT engine where that has no answer and there is a solver
     #[arg(long, value_enum)]
     engine: Option<Asked>,
@@ -74,11 +77,13 @@ enum Asked {
 impl Prove {
     pub(crate) fn run(self) -> Ended {
         let (name, bound) = (self.ceiling.display().to_string(), files::read(&self.ceiling)?);
-        let ceiling = Ceiling::parse(&bound, &name).map_err(Failure::invalid)?;
+        let schema = self.plugins.schema()?;
+        let ceiling = Ceiling::parse_over(&bound, &name, &schema).map_err(Failure::invalid)?;
         let bound = Source::of(name, bound, ceiling.compiled());
         let candidate = Candidate::read(&self.policy, self.baseline.as_deref(), self.proposal.as_deref())?;
         let compile = |policy: &Policy| {
-            Compiled::policy(policy).map_err(|error| Failure::invalid(format!("{}: {error}", self.policy.display())))
+            Compiled::policy_over(policy, Role::Policy, &schema)
+                .map_err(|error| Failure::invalid(format!("{}: {error}", self.policy.display())))
         };
         let compiled = compile(&candidate.policy)?;
         let engine = self.engine.map(|asked| match asked {
@@ -88,7 +93,12 @@ impl Prove {
         });
         let solver = if engine == Some(Engine::Exact) { None } else { solver::find()? };
         let options = Options { timeout: self.timeout, engine, solver, ..Options::default() };
-        let outcome = prove(&compiled, &ceiling, &options);
+        let mut outcome = prove(&compiled, &ceiling, &options);
+        if let Verdict::Exceeds(found) = &mut outcome.verdict
+            && let Some(shown) = self.plugins.illustrated(found, &compiled, &ceiling)?
+        {
+            **found = shown;
+        }
         let evidence = self.evidence()?;
         let change = Change {
             before: &candidate.before,
@@ -178,7 +188,7 @@ fn certify(proven: &Proven, policy: &Policy, out: &Path, key: &Path) -> Result<(
         policy_yaml: policy.to_yaml(),
         policy_hash: proven.policy(),
         certificate: proven.certify(&signing_key(key)?, &approval),
-        plugins: std::collections::BTreeMap::new(),
+        plugins: proven.plugins().clone(),
     };
     let mut text = serde_json::to_string_pretty(&bundle).map_err(Failure::undecided)?;
     text.push('\n');

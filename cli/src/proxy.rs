@@ -10,9 +10,10 @@ use owo_colors::OwoColorize as _;
 use crate::args::Remote;
 use crate::client::segment;
 use crate::exit::{Ended, Failure};
-use crate::output;
+use crate::plugins::{self, Given};
 use crate::runtime::{Stop, block_on, log};
 use crate::stack::within_grace;
+use crate::{files, output};
 
 /// One sandbox's proxy alone; it takes its policy from a gateway
 #[derive(Debug, Args)]
@@ -26,6 +27,8 @@ pub(crate) struct Proxy {
     /// Where the sandbox's CA, the pinned gateway keys and the last good policy are kept
     #[arg(long, value_name = "DIR", default_value = ".narrowgate-proxy")]
     ca_dir: PathBuf,
+    #[command(flatten)]
+    plugins: Given,
     /// Reach a destination at this address, exempt from the address check; repeatable
     #[arg(long, value_name = "HOST:PORT:ADDR:PORT", value_parser = resolve_entry)]
     resolve: Vec<ResolveEntry>,
@@ -46,6 +49,8 @@ impl Proxy {
         config.resolve = self.resolve;
         config.upstream_ca = self.upstream_ca;
         config.audit_log = self.audit_log;
+        files::private_dir(&self.ca_dir)?;
+        config.plugins = self.plugins.load(Some(&plugins::cache(&self.ca_dir)))?;
         block_on(async move {
             let service = Service::start(config).await.map_err(Failure::invalid)?;
             let stop = Stop::listen()?;

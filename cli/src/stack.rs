@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use narrowgate_core::credentials::Credentials;
 use narrowgate_core::policy::Policy;
 use narrowgate_gateway::{Config as GatewayConfig, Gateway};
+use narrowgate_plugins::Plugins;
 use narrowgate_prover::Solver;
 use narrowgate_proxy::{Config as ProxyConfig, GatewayClient, Proxy, ResolveEntry};
 
@@ -48,6 +49,7 @@ pub(crate) struct Setup {
     pub(crate) credentials: Credentials,
     /// How long what nobody was asked about lasts.
     pub(crate) lease: Duration,
+    pub(crate) plugins: Plugins,
     pub(crate) solver: Option<Solver>,
     pub(crate) listen: SocketAddr,
     pub(crate) gateway_listen: SocketAddr,
@@ -81,6 +83,7 @@ impl Stack {
             credentials: setup.credentials.clone(),
             lease: setup.lease,
             tls: None,
+            plugins: setup.plugins.clone(),
             solver: setup.solver.clone(),
         })
         .await
@@ -168,10 +171,12 @@ async fn start_proxy(setup: &Setup, data: &Path, gateway: &Gateway) -> Result<Pr
     let token_file = data.join(format!("sandbox-{}.token", setup.sandbox));
     ensure_sandbox(setup, gateway, &token_file).await?;
     let mut config = ProxyConfig::new(setup.sandbox.clone(), connect(&gateway.url(), &token_file)?, data);
+    config.plugins = setup.plugins.clone();
     config.listen = setup.listen;
     config.resolve = setup.resolve.clone();
     config.upstream_ca = setup.upstream_ca.clone();
     config.audit_log = Some(setup.audit_log.clone());
+    config.plugins = setup.plugins.clone();
     Proxy::start(config).await.map_err(Failure::invalid)
 }
 

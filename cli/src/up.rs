@@ -10,6 +10,7 @@ use owo_colors::OwoColorize as _;
 
 use crate::exit::{Ended, Failure};
 use crate::files::{self, Readers};
+use crate::plugins::{self, Given};
 use crate::runtime::{Stop, block_on, log};
 use crate::stack::{Mode, Setup, Stack, exports, within_grace};
 use crate::{output, proxy, solver};
@@ -46,6 +47,8 @@ pub(crate) struct Up {
     /// With --mode auto: how long what is applied without a person lasts, such as 60m
     #[arg(long, value_name = "TIME", default_value = "60m", value_parser = crate::prove::duration)]
     lease: Duration,
+    #[command(flatten)]
+    plugins: Given,
     /// Reach a destination at this address, exempt from the address check; repeatable
     #[arg(long, value_name = "HOST:PORT:ADDR:PORT", value_parser = proxy::resolve_entry)]
     resolve: Vec<ResolveEntry>,
@@ -61,7 +64,9 @@ impl Up {
     pub(crate) fn run(self) -> Ended {
         log("warn");
         let policy = files::policy(&self.policy)?;
-        let ceiling = files::optional_ceiling(self.ceiling.as_deref())?;
+        files::private_dir(&self.data)?;
+        let plugins = self.plugins.load(Some(&plugins::cache(&self.data)))?;
+        let ceiling = files::optional_ceiling(self.ceiling.as_deref(), plugins.schema())?;
         let setup = Setup {
             audit_log: self.audit_log.unwrap_or_else(|| self.data.join("audit.ocsf.jsonl")),
             data: self.data,
@@ -71,6 +76,7 @@ impl Up {
             mode: self.mode,
             credentials: files::credentials(self.credentials.as_deref())?,
             lease: self.lease,
+            plugins,
             solver: solver::find()?,
             listen: self.listen,
             gateway_listen: self.gateway_listen,

@@ -1,12 +1,14 @@
 //! `narrowgate verify BUNDLE`: check a ruleset against its certificate, offline, as the proxy does before it enforces it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use narrowgate_core::certificate::{self, Certified};
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::dsse::{TrustedKey, VerifyingKey};
 use narrowgate_core::policy::{Policy, Role};
+use narrowgate_core::schema::Schema;
 use narrowgate_core::wire::{Bundle, KeyView, Keys};
 use narrowgate_prover::SigningKey;
 use owo_colors::OwoColorize as _;
@@ -16,6 +18,7 @@ use crate::exit::{Ended, Exit, Failure};
 use crate::files;
 use crate::key::time;
 use crate::output::{self, Format, plain};
+use crate::plugins::Given;
 
 /// Check a certificate against a ruleset, offline
 #[derive(Debug, Args)]
@@ -26,6 +29,8 @@ pub(crate) struct Verify {
     /// file. Without it: gateway-keys.json beside the bundle, where the proxy pins its gateway's keys
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
+    #[command(flatten)]
+    plugins: Given,
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
@@ -36,7 +41,8 @@ impl Verify {
         let bundle: Bundle = serde_json::from_str(&files::read(&self.bundle)?)
             .map_err(|error| Failure::invalid(format!("{file}: not a bundle: {error}")))?;
         let keys = self.keys()?;
-        let certified = check(&bundle, &keys).map_err(|problem| Failure::refused(format!("{file}: {problem}")))?;
+        let certified = check(&bundle, &keys, &self.plugins.schema()?)
+            .map_err(|problem| Failure::refused(format!("{file}: {problem}")))?;
         let signer = KeyView::of(&certified.signer);
         match self.format {
             Format::Json => output::json(&json!({
@@ -67,16 +73,16 @@ impl Verify {
 }
 
 /// Everything the proxy checks, but for whose sandbox and which version it is about to load.
-fn check(bundle: &Bundle, keys: &[TrustedKey]) -> Result<Certified, String> {
+fn check(bundle: &Bundle, keys: &[TrustedKey], schema: &Arc<Schema>) -> Result<Certified, String> {
     let policy =
         Policy::parse(&bundle.policy_yaml, "policy_yaml", Role::Policy).map_err(|errors| errors.to_string())?;
-    let compiled = Compiled::policy(&policy).map_err(|error| error.to_string())?;
+    let compiled = Compiled::policy_over(&policy, Role::Policy, schema).map_err(|error| error.to_string())?;
     if compiled.digest() != bundle.policy_hash {
         return Err(format!("the policy compiles to {}, the bundle says {}", compiled.digest(), bundle.policy_hash));
     }
     let now = jiff::Timestamp::now().as_second();
-    let certified =
-        certificate::verify(&bundle.certificate, keys, compiled.digest(), now).map_err(|error| error.to_string())?;
+    let certified = certificate::verify(&bundle.certificate, keys, compiled.digest(), compiled.schema(), now)
+        .map_err(|error| error.to_string())?;
     let proven = &certified.statement.predicate;
     if (proven.sandbox.as_str(), proven.version) != (bundle.sandbox.as_str(), bundle.version) {
         return Err(format!(

@@ -1,7 +1,7 @@
 //! `narrowgate version`: this binary, and the schema that its proofs are about.
 
 use clap::Args;
-use narrowgate_core::schema;
+use narrowgate_core::schema::Schema;
 use serde_json::json;
 
 use crate::exit::{Ended, Exit};
@@ -18,8 +18,8 @@ impl Version {
     pub(crate) fn run(self) -> Ended {
         let version = env!("CARGO_PKG_VERSION");
         match self.format {
-            Format::Text => output::line(format!("narrowgate {version}\nschema     {}", schema::digest()))?,
-            Format::Json => output::json(&json!({ "version": version, "schema": schema::digest() }))?,
+            Format::Text => output::line(format!("narrowgate {version}\nschema     {}", Schema::standard().digest()))?,
+            Format::Json => output::json(&json!({ "version": version, "schema": Schema::standard().digest() }))?,
         }
         Ok(Exit::Done)
     }

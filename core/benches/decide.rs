@@ -57,7 +57,7 @@ fn request() -> Request {
         process,
         host,
         port,
-        operation: Operation::Http { method: Method::parse("PUT").unwrap(), target },
+        operation: Operation::Http { method: Method::parse("PUT").unwrap(), target, meaning: None },
         now: 1,
     }
 }

@@ -1,7 +1,6 @@
 //! The one place where a canonical request becomes Cedar's, for enforcement and for replaying counterexamples alike.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::LazyLock;
 
 use cedar_policy::{
     Authorizer, Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicySet,
@@ -11,15 +10,20 @@ use cedar_policy::{
 use crate::compile::{Compiled, Globs};
 use crate::pattern::SEGMENTS_FROM_EITHER_END;
 use crate::request::{Operation, Query, QueryValue, Request};
-use crate::schema;
+use crate::schema::Schema;
+use crate::vocabulary::{Meaning, Value as Said};
 
 /// `request` as Cedar's authorizer takes it. `globs` are the patterns whose names the policies at hand may ask for.
-pub fn request(request: &Request, globs: &Globs) -> Result<(cedar_policy::Request, Entities), CedarError> {
-    let action = ACTIONS.get(request.operation.action()).ok_or(CedarError("unknown action"))?;
+pub fn request(
+    request: &Request,
+    schema: &Schema,
+    globs: &Globs,
+) -> Result<(cedar_policy::Request, Entities), CedarError> {
+    let action = schema.entity(request.operation.action()).ok_or(CedarError("unknown action"))?;
     let (principal, resource) = (principal(request, globs)?, resource(request)?);
     let mut entities = vec![action.clone()];
     let mut context = vec![("now".to_owned(), Value::new_long(request.now))];
-    if let Operation::Http { method, target } = &request.operation {
+    if let Operation::Http { method, target, meaning } = &request.operation {
         let path = target.path.as_str();
         let matching = globs.paths().filter(|pattern| pattern.matches(path)).map(|pattern| pattern.as_str());
         let (query, tags) = query(&target.query)?;
@@ -29,6 +33,10 @@ pub fn request(request: &Request, globs: &Globs) -> Result<(cedar_policy::Reques
         context.push(("path_globs".to_owned(), set(matching)));
         context.push(("query".to_owned(), query));
         entities.push(tags);
+        if let Some(meaning) = meaning {
+            let said = said(meaning, &mut entities)?;
+            context.push((meaning.plugin().to_owned(), said));
+        }
     }
     let context = Context::from_pairs(context).map_err(|_| CedarError("context"))?;
     let asked = cedar_policy::Request::new(principal.uid(), action.uid(), resource.uid(), context, None)
@@ -40,12 +48,12 @@ pub fn request(request: &Request, globs: &Globs) -> Result<(cedar_policy::Reques
 
 /// Whether `compiled` allows the request, by Cedar's authorizer over the whole set. An evaluation error is a no.
 pub fn is_allowed(compiled: &Compiled, asked: &Request, globs: &Globs) -> bool {
-    is_allowed_by(compiled.policies(), asked, globs)
+    is_allowed_by(compiled.policies(), asked, compiled.schema(), globs)
 }
 
 /// The same for some policies of a set.
-pub fn is_allowed_by(policies: &PolicySet, asked: &Request, globs: &Globs) -> bool {
-    let Ok((asked, entities)) = request(asked, globs) else { return false };
+pub fn is_allowed_by(policies: &PolicySet, asked: &Request, schema: &Schema, globs: &Globs) -> bool {
+    let Ok((asked, entities)) = request(asked, schema, globs) else { return false };
     let response = Authorizer::new().is_authorized(&asked, policies, &entities);
     response.decision() == Decision::Allow && response.diagnostics().errors().next().is_none()
 }
@@ -54,13 +62,6 @@ pub fn is_allowed_by(policies: &PolicySet, asked: &Request, globs: &Globs) -> bo
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the request cannot be put to Cedar: {0}")]
 pub struct CedarError(&'static str);
-
-/// Each action with the group that the schema puts it in.
-static ACTIONS: LazyLock<HashMap<&'static str, Entity>> = LazyLock::new(|| {
-    // A schema without action entities would leave this empty, and then every request is refused.
-    let Ok(entities) = schema::cedar().action_entities() else { return HashMap::new() };
-    schema::actions().filter_map(|id| Some((id, entities.get(&uid("Action", id))?.clone()))).collect()
-});
 
 fn principal(request: &Request, globs: &Globs) -> Result<Entity, CedarError> {
     let process = &request.process;
@@ -103,6 +104,28 @@ fn query(query: &Query) -> Result<(Value, Entity), CedarError> {
     let attributes = [("repeated".to_owned(), set(repeated.into_iter()))];
     let entity = Entity::new_with_tags(id.clone(), attributes, [], tags).map_err(|_| CedarError("query"))?;
     Ok((Value::new_entity_uid(id), entity))
+}
+
+/// What a plugin said, as the record that the schema declares. Fields are tags of an entity each.
+fn said(meaning: &Meaning, entities: &mut Vec<Entity>) -> Result<Value, CedarError> {
+    let mut record = Vec::new();
+    for (name, value) in meaning.attributes() {
+        let value = match value {
+            Said::Text(text) => string(text),
+            Said::Integer(number) => Value::new_long(*number),
+            Said::Flag(flag) => Value::new_bool(*flag),
+            Said::Texts(texts) => set(texts.iter().map(String::as_str)),
+            Said::Fields(fields) => {
+                let id = uid("Fields", name);
+                let tags = fields.iter().map(|(name, text)| (name.clone(), string(text)));
+                let entity = Entity::new_with_tags(id.clone(), [], [], tags).map_err(|_| CedarError("fields"))?;
+                entities.push(entity);
+                Value::new_entity_uid(id)
+            }
+        };
+        record.push((name.to_string(), value));
+    }
+    Value::new_record(record).map_err(|_| CedarError("operation"))
 }
 
 /// The `Segments` of a path, empty where no policy at hand addresses them.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::dsse::{self, Envelope, EnvelopeError, TrustedKey};
+use crate::schema::Schema;
 
 /// DSSE's payload type for in-toto statements.
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
@@ -99,6 +100,16 @@ pub enum CertificateError {
     /// Proven over another schema.
     #[error("the certificate was made over another schema; have the policy proven again")]
     OtherSchema,
+    /// Proven for a plugin that is not the one here.
+    #[error("the certificate assumes plugin {name}@{assumed}, and here it is {here}; have the policy proven again")]
+    OtherPlugin {
+        /// The plugin's name.
+        name: String,
+        /// The digest that the proof assumes, or `none`.
+        assumed: String,
+        /// The digest of the plugin here, or `none`.
+        here: String,
+    },
     /// Its time is over.
     #[error("the certificate has expired")]
     Expired,
@@ -120,7 +131,7 @@ pub struct Certified {
     pub signer: TrustedKey,
 }
 
-/// Checks that `envelope` certifies `policy` at `now`, in seconds since the Unix epoch.
+/// Checks that `envelope` certifies `policy` at `now`, in seconds since the Unix epoch, for these plugins and no others.
 ///
 /// # Errors
 /// Says what is wrong; nothing of an envelope that fails is returned.
@@ -128,9 +139,10 @@ pub fn verify(
     envelope: &Envelope,
     keys: &[TrustedKey],
     policy: Digest,
+    schema: &Schema,
     now: i64,
 ) -> Result<Certified, CertificateError> {
-    use CertificateError::{Expired, Malformed, OtherPolicy, OtherSchema};
+    use CertificateError::{Expired, Malformed, OtherPlugin, OtherPolicy, OtherSchema};
     let opened = dsse::open(envelope, PAYLOAD_TYPE, keys, now)?;
     let statement: Statement =
         serde_json::from_slice(&opened.payload).map_err(|_| Malformed("payload is not a statement"))?;
@@ -152,7 +164,14 @@ pub fn verify(
     if *certified != policy.hex() {
         return Err(OtherPolicy { certified: format!("sha256:{certified}"), policy });
     }
-    if statement.predicate.schema != crate::schema::digest() {
+    let (assumed, here) = (&statement.predicate.plugins, schema.pins());
+    let names = assumed.keys().chain(here.keys());
+    if let Some(name) = names.into_iter().find(|name| assumed.get(*name) != here.get(*name)) {
+        let digest = |of: Option<&Digest>| of.map_or_else(|| "none".to_owned(), Digest::to_string);
+        let (assumed, here) = (digest(assumed.get(name)), digest(here.get(name)));
+        return Err(OtherPlugin { name: name.clone(), assumed, here });
+    }
+    if statement.predicate.schema != schema.digest() {
         return Err(OtherSchema);
     }
     if statement.predicate.expires_at.is_some_and(|end| end <= now) {

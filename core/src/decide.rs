@@ -9,13 +9,15 @@ use std::sync::{Arc, RwLock};
 use cedar_policy::{Authorizer, Decision as CedarDecision, PolicyId, PolicySet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use crate::cedar;
 use crate::compile::{Compiled, Globs};
 use crate::digest::Digest;
 use crate::policy::{Endpoint, Entry, Policy, Traffic};
 use crate::request::{Host, Operation, PathOptions, Port, Process, Request};
-use crate::schema;
+use crate::schema::Schema;
+use crate::vocabulary::PluginName;
 
 /// A policy in force.
 #[derive(Debug)]
@@ -41,10 +43,11 @@ struct Place {
 struct Slice {
     policies: PolicySet,
     globs: Globs,
+    schema: Arc<Schema>,
 }
 
 /// The endpoints that match, and the action.
-type SliceKey = (Vec<usize>, &'static str);
+type SliceKey = (Vec<usize>, SmolStr);
 
 /// How many distinct slices are kept. Policies have a handful; the cap bounds a hostile one.
 const MAX_SLICES: usize = 4096;
@@ -286,6 +289,25 @@ impl Snapshot {
         options.reduce(PathOptions::strictest).unwrap_or_default()
     }
 
+    /// The plugin that says what requests to this destination mean, if one does: there all requests are operations.
+    pub fn plugin(&self, host: &Host, port: Port) -> Option<&PluginName> {
+        self.places_at(host, port).into_iter().find_map(|place| self.endpoint(place)?.1.plugin())
+    }
+
+    /// Decides one request that is several operations: each must be allowed. The first that is not decides, and else the
+    /// first that is.
+    pub fn decide_all(&self, operations: &[Request]) -> Decision {
+        let mut allowed = None;
+        for request in operations {
+            match self.decide(request) {
+                Decision::Allow(permit) => drop(allowed.get_or_insert(permit)),
+                Decision::Deny(refusal) => return Decision::Deny(refusal),
+            }
+        }
+        // INVARIANT: nothing asked is nothing allowed.
+        allowed.map_or_else(|| Decision::Deny(Refusal::because(Reason::PluginError)), Decision::Allow)
+    }
+
     fn endpoint(&self, place: usize) -> Option<(&Entry, &Endpoint)> {
         let place = self.places.get(place)?;
         let entry = self.policy.entries.get(&place.key)?;
@@ -304,8 +326,8 @@ impl Snapshot {
         places
     }
 
-    fn slice(&self, places: &[usize], action: &'static str) -> Arc<Slice> {
-        let key = (places.to_vec(), action);
+    fn slice(&self, places: &[usize], action: &str) -> Arc<Slice> {
+        let key = (places.to_vec(), SmolStr::new(action));
         if let Some(slice) = self.slices.read().ok().and_then(|slices| slices.get(&key).cloned()) {
             return slice;
         }
@@ -318,13 +340,14 @@ impl Snapshot {
         let mut policies = PolicySet::new();
         for (id, _) in ids {
             if let Some(policy) = self.compiled.policies().policy(&PolicyId::new(id))
-                && applies_to(policy, action)
+                && applies_to(policy, action, self.compiled.schema())
             {
                 // Ids are unique in the set they come from.
                 let _ = policies.add(policy.clone());
             }
         }
-        let slice = Arc::new(Slice { policies, globs: self.compiled.globs().clone() });
+        let (globs, schema) = (self.compiled.globs().clone(), Arc::clone(self.compiled.schema()));
+        let slice = Arc::new(Slice { policies, globs, schema });
         if let Ok(mut slices) = self.slices.write()
             && slices.len() < MAX_SLICES
         {
@@ -380,7 +403,7 @@ fn evaluate(slice: &Slice, request: &Request) -> Answer {
     if slice.policies.is_empty() {
         return Answer::Nothing;
     }
-    let Ok((asked, entities)) = cedar::request(request, &slice.globs) else { return Answer::Broken };
+    let Ok((asked, entities)) = cedar::request(request, &slice.schema, &slice.globs) else { return Answer::Broken };
     let response = Authorizer::new().is_authorized(&asked, &slice.policies, &entities);
     if response.diagnostics().errors().next().is_some() {
         return Answer::Broken;
@@ -395,13 +418,12 @@ fn evaluate(slice: &Slice, request: &Request) -> Answer {
     }
 }
 
-/// Compiled policies name their actions one by one, or none.
-fn applies_to(policy: &cedar_policy::Policy, action: &str) -> bool {
+/// Whether a policy's scope leaves the action in: named itself, or by a group that it is in.
+fn applies_to(policy: &cedar_policy::Policy, action: &str, schema: &Schema) -> bool {
     use cedar_policy::ActionConstraint::{Any, Eq, In};
-    debug_assert!(schema::actions().any(|known| known == action));
     match policy.action_constraint() {
         Any => true,
         Eq(uid) => uid.id().unescaped() == action,
-        In(uids) => uids.iter().any(|uid| uid.id().unescaped() == action),
+        In(uids) => uids.iter().any(|uid| schema.is_in(action, uid.id().unescaped())),
     }
 }

@@ -1,6 +1,7 @@
 //! A refusal in words that an agent can act on: RFC 9457 problem details with the narrowest proposal, ready to post.
 //!
-//! INVARIANT: nothing here has seen a query string, a header or a body.
+//! INVARIANT: nothing here has seen a query string, a header or a body, but for what a plugin's vocabulary declares that
+//! it says of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use crate::decide::{Layer, Reason, Refusal};
 use crate::digest::Digest;
 use crate::request::Port;
+use crate::vocabulary::Meaning;
 
 /// The body of a 403. See the contract for each member's meaning.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -48,6 +50,12 @@ pub struct Denial {
     pub rule: String,
     /// Why.
     pub reason: Reason,
+    /// What was asked in a plugin's words, where one spoke: the first that is not allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<DeniedOperation>,
+    /// All that is not allowed, where the request is several operations.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operations: Vec<DeniedOperation>,
     /// What would have allowed it; absent where nothing could.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule_missing: Option<Value>,
@@ -77,6 +85,66 @@ pub struct DeniedRequest {
     pub path: Option<String>,
     /// The calling executable; empty where unknown.
     pub binary: String,
+    /// What is not allowed in a plugin's words, where one spoke.
+    pub operations: Vec<DeniedOperation>,
+    /// Why a plugin could not be asked, or what it refused; fit for the agent and for a log.
+    pub cause: Option<String>,
+}
+
+/// One operation of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeniedOperation {
+    /// The plugin's name.
+    pub plugin: String,
+    /// The action's id, with the plugin's name in front.
+    pub action: String,
+    /// What the plugin says of it, by name: a text, a number, a truth value, a list of texts or texts by name.
+    #[serde(default)]
+    pub attributes: serde_json::Map<String, Value>,
+}
+
+impl DeniedOperation {
+    /// The operation as it is told.
+    pub fn of(meaning: &Meaning) -> DeniedOperation {
+        DeniedOperation {
+            plugin: meaning.plugin().to_owned(),
+            action: meaning.action().to_owned(),
+            attributes: meaning.attributes().iter().map(|(name, value)| (name.to_string(), value.to_json())).collect(),
+        }
+    }
+
+    /// The narrowest rule that allows it, as in `rules: - allow: …`.
+    fn rule(&self) -> Value {
+        let mut rule = serde_json::Map::from_iter([("action".to_owned(), json!(self.action))]);
+        let wanted: serde_json::Map<String, Value> =
+            self.attributes.iter().filter_map(|(name, value)| Some((name.clone(), exactly(value)?))).collect();
+        if !wanted.is_empty() {
+            rule.insert("where".to_owned(), Value::Object(wanted));
+        }
+        Value::Object(rule)
+    }
+}
+
+/// A value as a rule wants exactly it; `None` where a rule cannot say so.
+fn exactly(value: &Value) -> Option<Value> {
+    let text = |text: &str| match text.contains(['*', '?']) {
+        true => json!({ "exact": text }),
+        false => json!(text),
+    };
+    match value {
+        Value::String(value) => Some(text(value)),
+        Value::Array(values) => Some(json!({ "any": values.iter().filter_map(exactly).collect::<Vec<_>>() })),
+        Value::Object(fields) if fields.is_empty() => None,
+        Value::Object(fields) => {
+            let field = |(name, value): (&String, &Value)| match (name.as_str(), value) {
+                // Alone, `{exact: text}` would be a value and no field of this name.
+                ("exact", value) => (name.clone(), json!({ "exact": value })),
+                (_, value) => (name.clone(), exactly(value).unwrap_or_default()),
+            };
+            Some(fields.iter().map(field).collect())
+        }
+        plain => Some(plain.clone()),
+    }
 }
 
 /// A denial as it is listed and as evidence for a proposal.
@@ -102,12 +170,18 @@ pub struct DenialRecord {
     pub binary: String,
     /// Why.
     pub reason: Reason,
+    /// What was not allowed in a plugin's words, where one spoke.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operations: Vec<DeniedOperation>,
 }
 
 impl Denial {
     /// Says `refusal` of `request`. `proposals` is false where the operator has switched them off.
     pub fn new(id: String, request: DeniedRequest, refusal: &Refusal, proposals: bool) -> Denial {
         let rule = match (&request.method, &request.path) {
+            _ if !request.operations.is_empty() => {
+                request.operations.iter().map(|operation| operation.action.as_str()).collect::<Vec<_>>().join(", ")
+            }
             (Some(method), Some(path)) => format!("{method} {path}"),
             (Some(method), None) => format!("{method} {}:{}", request.host, request.port),
             _ => format!("CONNECT {}:{}", request.host, request.port),
@@ -133,6 +207,8 @@ impl Denial {
             policy: refusal.policy.clone(),
             rule,
             reason: refusal.reason,
+            operation: request.operations.first().cloned(),
+            operations: if request.operations.len() > 1 { request.operations } else { Vec::new() },
             denial_id: id,
         }
     }
@@ -149,6 +225,10 @@ impl Denial {
             path: self.path.clone(),
             binary: self.binary.clone(),
             reason: self.reason,
+            operations: match &self.operation {
+                Some(only) if self.operations.is_empty() => vec![only.clone()],
+                _ => self.operations.clone(),
+            },
         }
     }
 }
@@ -159,6 +239,16 @@ fn detail(request: &DeniedRequest, refusal: &Refusal) -> String {
         (Some(method), Some(path)) => format!("{method} {host}:{port}{path}"),
         _ => format!("a connection to {host}:{port}"),
     };
+    let what = match request.operations.as_slice() {
+        [] => what,
+        operations => {
+            let actions: Vec<&str> = operations.iter().map(|operation| operation.action.as_str()).collect();
+            format!("{what} ({})", actions.join(", "))
+        }
+    };
+    if let Some(cause) = &request.cause {
+        return format!("{what} is refused: {cause}");
+    }
     let who = if binary.is_empty() { "an unidentified program" } else { binary };
     match refusal.reason {
         Reason::NoMatchingRule => format!("no rule allows {what} for {who}"),
@@ -177,6 +267,10 @@ fn detail(request: &DeniedRequest, refusal: &Refusal) -> String {
 fn rule_missing(request: &DeniedRequest) -> Value {
     let DeniedRequest { host, port, method, path, binary, .. } = request;
     match (method, path) {
+        _ if !request.operations.is_empty() => json!({
+            "type": "operation_allow", "layer": "l7", "host": host, "port": port, "binary": binary,
+            "operations": request.operations.iter().map(DeniedOperation::rule).collect::<Vec<_>>(),
+        }),
         (Some(method), Some(path)) => json!({
             "type": "rest_allow", "layer": "l7", "host": host, "port": port, "method": method, "path": path,
             "binary": binary,
@@ -208,6 +302,12 @@ fn next_steps(id: &str, request: &DeniedRequest, offer: bool) -> Vec<Value> {
 fn narrowest_proposal(id: &str, request: &DeniedRequest) -> Value {
     let DeniedRequest { host, port, method, path, binary, .. } = request;
     let (need, summary) = match (method, path) {
+        _ if !request.operations.is_empty() => {
+            let actions: BTreeSet<&str> =
+                request.operations.iter().map(|operation| operation.action.as_str()).collect();
+            let actions = Vec::from_iter(actions).join(", ");
+            (Need::operations(&request.operations), format!("{actions} on {host}:{port}"))
+        }
         (Some(method), Some(path)) => (
             Need::Requests(BTreeSet::from([(method.as_str(), path.as_str())])),
             format!("{method} {path} on {host}:{port}"),
@@ -216,7 +316,8 @@ fn narrowest_proposal(id: &str, request: &DeniedRequest) -> Value {
         _ => (Need::Connect, format!("connect to {host}:{port}")),
     };
     let endpoint = need.endpoint(host, port.get());
-    let name = rule_name(method.as_deref(), host, &format!("{endpoint} {binary}"));
+    let verb = request.operations.first().map(|operation| operation.action.as_str()).or(method.as_deref());
+    let name = rule_name(verb, host, &format!("{endpoint} {binary}"));
     let mut rule = json!({ "name": name, "endpoints": [endpoint] });
     if let (Some(rule), false) = (rule.as_object_mut(), binary.is_empty()) {
         rule.insert("binaries".to_owned(), json!([{ "path": binary }]));
@@ -245,9 +346,23 @@ enum Need<'a> {
     Read,
     /// These methods and paths.
     Requests(BTreeSet<(&'a str, &'a str)>),
+    /// These rules, in the words of this plugin.
+    Operations(&'a str, Vec<Value>),
 }
 
-impl Need<'_> {
+impl<'a> Need<'a> {
+    fn operations(operations: impl IntoIterator<Item = &'a DeniedOperation>) -> Need<'a> {
+        let (mut plugin, mut rules) = ("", Vec::new());
+        for operation in operations {
+            plugin = operation.plugin.as_str();
+            let rule = operation.rule();
+            if !rules.contains(&rule) {
+                rules.push(rule);
+            }
+        }
+        Need::Operations(plugin, rules)
+    }
+
     fn endpoint(&self, host: &str, port: u16) -> Value {
         match self {
             Need::Connect => json!({ "host": host, "port": port }),
@@ -256,6 +371,10 @@ impl Need<'_> {
                 let rules =
                     requests.iter().map(|(method, path)| json!({ "allow": { "method": method, "path": path } }));
                 json!({ "host": host, "port": port, "protocol": "rest", "rules": Vec::from_iter(rules) })
+            }
+            Need::Operations(plugin, rules) => {
+                let rules: Vec<Value> = rules.iter().map(|rule| json!({ "allow": rule })).collect();
+                json!({ "host": host, "port": port, "protocol": plugin, "rules": rules })
             }
         }
     }
@@ -275,11 +394,13 @@ pub fn is_http(port: u16) -> bool {
 pub fn narrowest_rule<'a>(records: impl IntoIterator<Item = &'a DenialRecord>, inspected: bool) -> Option<Value> {
     type Place<'a> = (&'a str, u16);
     let mut requests: BTreeMap<Place<'a>, BTreeSet<(&str, &str)>> = BTreeMap::new();
+    let mut operations: BTreeMap<Place<'a>, Vec<&DeniedOperation>> = BTreeMap::new();
     let mut connections: BTreeSet<Place<'a>> = BTreeSet::new();
     let mut binaries: BTreeSet<&str> = BTreeSet::new();
     for record in records {
         let place = (record.host.as_str(), record.port);
         match (&record.method, &record.path) {
+            _ if !record.operations.is_empty() => operations.entry(place).or_default().extend(&record.operations),
             (Some(method), Some(path)) => drop(requests.entry(place).or_default().insert((method, path))),
             _ => drop(connections.insert(place)),
         }
@@ -290,14 +411,21 @@ pub fn narrowest_rule<'a>(records: impl IntoIterator<Item = &'a DenialRecord>, i
         let read = inspected || is_http(*port) || requests.contains_key(&(*host, *port));
         endpoints.push(if read { Need::Read } else { Need::Connect }.endpoint(host, *port));
     }
-    let only = requests.first_key_value().map(|(_, all)| all.first().map_or("connect", |(method, _)| method));
-    let (host, _) = requests.keys().chain(&connections).next()?;
-    let only = only.filter(|_| requests.len() == 1 && connections.is_empty());
+    let verb = match (requests.first_key_value(), operations.first_key_value()) {
+        (Some((_, all)), None) if requests.len() == 1 => all.first().map(|(method, _)| *method),
+        (None, Some((_, all))) if operations.len() == 1 => all.first().map(|operation| operation.action.as_str()),
+        _ => None,
+    };
+    let verb = verb.filter(|_| connections.is_empty());
+    let (host, _) = requests.keys().chain(operations.keys()).chain(&connections).next()?;
     let host = (*host).to_owned();
+    // A plugin says what all requests to a host and port are; rules beside its own would be for older denials.
+    requests.retain(|place, _| !operations.contains_key(place));
     endpoints.extend(requests.into_iter().map(|((host, port), all)| Need::Requests(all).endpoint(host, port)));
+    endpoints.extend(operations.into_iter().map(|((host, port), all)| Need::operations(all).endpoint(host, port)));
     // For one record, the name that its own denial offers.
     let need = endpoints.iter().map(Value::to_string).chain(binaries.iter().map(|binary| (*binary).to_owned()));
-    let name = rule_name(only, &host, &Vec::from_iter(need).join(" "));
+    let name = rule_name(verb, &host, &Vec::from_iter(need).join(" "));
     let mut rule = json!({ "name": name, "endpoints": endpoints });
     // A process that could not be identified matches no rule that names binaries.
     if let (Some(rule), false) = (rule.as_object_mut(), binaries.contains("")) {

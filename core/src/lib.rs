@@ -37,4 +37,5 @@ pub mod proposal;
 pub mod request;
 pub mod schema;
 mod tree;
+pub mod vocabulary;
 pub mod wire;

@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value as Json, json};
 
 use crate::pattern::HostPattern;
-use crate::policy::{Allow, Decoder, Entry, ParseErrors, Policy, RestRule, Spot, Traffic};
+use crate::policy::{Allow, Decoder, Entry, ParseErrors, Policy, Rule, Spot, Traffic};
 use crate::request::Port;
 use crate::tree::Node;
 
@@ -48,7 +48,7 @@ pub enum Operation {
         /// One of the endpoint's ports.
         port: Port,
         /// What is added.
-        rules: Vec<RestRule>,
+        rules: Vec<Rule>,
     },
 }
 
@@ -236,7 +236,7 @@ impl Operation {
                 }
             }
         }
-        match policy.layer_clash() {
+        match policy.clash() {
             Some(clash) => Err(MergeError::Invalid(clash.to_string())),
             None => Ok(policy),
         }

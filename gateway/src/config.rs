@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use narrowgate_core::credentials::Credentials;
 
+use narrowgate_plugins::Plugins;
 use narrowgate_prover::Solver;
 
 /// How a gateway is started.
@@ -27,6 +28,8 @@ pub struct Config {
     pub lease: Duration,
     /// Certificate chain and private key, PEM files.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// What gives policies and the ceiling their words besides methods and paths.
+    pub plugins: Plugins,
     /// The SMT solver for what the exact engine has no answer to; without one, that is not proven.
     pub solver: Option<Solver>,
 }
@@ -42,6 +45,7 @@ impl Config {
             credentials: Credentials::none(),
             lease: Duration::from_secs(60 * 60),
             tls: None,
+            plugins: Plugins::none(),
             solver: None,
         }
     }

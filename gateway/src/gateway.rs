@@ -7,6 +7,7 @@ use std::thread::available_parallelism;
 use std::{fmt, io};
 
 use narrowgate_core::policy::Policy;
+use narrowgate_core::schema::Schema;
 use narrowgate_core::wire::{CeilingView, KeyView};
 use narrowgate_prover::{Ceiling, CeilingError, Options, automatic_part};
 use tokio::sync::{RwLock, watch};
@@ -103,8 +104,8 @@ pub struct Gateway {
 impl Gateway {
     /// Opens the data directory, proves every policy in force against the ceiling, and listens.
     ///
-    /// A policy whose certificate is over another ceiling, over another release's compilation of it, or by a key that
-    /// was replaced, becomes a new version with a new certificate.
+    /// A policy whose certificate is over another ceiling, assumes other plugins, is over another release's compilation
+    /// of it, or by a key that was replaced, becomes a new version with a new certificate.
     ///
     /// # Errors
     /// [`StartError`]; in particular where the ceiling does not contain a policy that is in force.
@@ -112,7 +113,7 @@ impl Gateway {
         if config.tls.is_none() && !config.listen.ip().is_loopback() {
             return Err(StartError::Exposed(config.listen));
         }
-        let (ceiling, ceiling_view) = ceiling(config.ceiling)?;
+        let (ceiling, ceiling_view) = ceiling(config.ceiling, config.plugins.schema())?;
         let acceptor =
             config.tls.map(|(cert, key)| serve::acceptor(&cert, &key)).transpose().map_err(StartError::Tls)?;
         let listener =
@@ -130,6 +131,7 @@ impl Gateway {
                 automatic: (config.mode == Mode::Auto).then(|| Arc::new(marked(&ceiling))),
                 ceiling: Arc::new(ceiling),
                 credentials: Arc::new(config.credentials),
+                plugins: config.plugins,
                 options: Options { solver: config.solver, ..Options::default() },
             },
             ceiling: ceiling_view,
@@ -214,11 +216,11 @@ impl Gateway {
     }
 }
 
-fn ceiling(given: Option<(String, String)>) -> Result<(Ceiling, CeilingView), StartError> {
+fn ceiling(given: Option<(String, String)>, schema: &Arc<Schema>) -> Result<(Ceiling, CeilingView), StartError> {
     let (ceiling, text, file) = match given {
-        Some((text, file)) => (Ceiling::parse(&text, &file)?, text, file),
+        Some((text, file)) => (Ceiling::parse_over(&text, &file, schema)?, text, file),
         None => {
-            let open = Ceiling::open();
+            let open = Ceiling::open_over(schema);
             let text = open.compiled().text().to_owned();
             (open, text, String::new())
         }
@@ -272,8 +274,9 @@ async fn prove_active(service: &Service) -> Result<(), StartError> {
             (fit.proven.policy().to_string(), fit.proven.ceiling().to_string(), fit.proven.schema().to_string());
         let same =
             certified == (active.policy_hash.clone(), active.ceiling_digest.clone(), active.schema_digest.clone());
-        // The key may have been replaced just before the last end, and not everything signed anew.
-        if !same || !rotate::is_signed_by(&signer, &active) {
+        // The key may have been replaced just before the last end, and not everything signed anew; and plugins may be
+        // others than those that were assumed.
+        if !same || !rotate::is_current(&signer, &active, service.judge.plugins.schema()) {
             let next = active.version() + 1;
             let next = Service::certified(&signer, &sandbox.name, next, "gateway", &fit.proven, fit.policy_yaml)
                 .map_err(internal)?;

@@ -4,15 +4,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use narrowgate_core::compile::{Compiled, Origin};
+use narrowgate_core::compile::{CompileError, Compiled, Origin};
 use narrowgate_core::credentials::Credentials;
 use narrowgate_core::digest::Digest;
 use narrowgate_core::finding::Finding;
 use narrowgate_core::policy::{Endpoint, Policy, Role, Traffic};
 use narrowgate_core::proposal::{MergeError, Operation};
+use narrowgate_plugins::{Illustration, Plugins};
 use narrowgate_prover::{
-    Ceiling, Change, Evidence, Grounds, NoRepair, Options, Proven, Reason, Repair, Report, Verdict, automatic,
-    findings, prove, repair,
+    Ceiling, Change, Content, Counterexample, Evidence, Grounds, NoRepair, Options, Proven, Reason, Repair, Report,
+    Verdict, automatic, findings, prove, repair,
 };
 use serde_json::Value;
 
@@ -25,6 +26,8 @@ pub(crate) struct Judge {
     pub(crate) credentials: Arc<Credentials>,
     /// In mode auto: the ceiling's part that needs no person, where there is one.
     pub(crate) automatic: Option<Arc<Option<Ceiling>>>,
+    /// What gives policies and ceiling their words, and shows what an operation looks like.
+    pub(crate) plugins: Plugins,
     pub(crate) options: Options,
 }
 
@@ -173,7 +176,7 @@ impl Judge {
 
     /// A whole policy: a baseline, or one that is in force already.
     pub(crate) fn policy(&self, policy_yaml: &str) -> Judgement {
-        match read(policy_yaml, "the policy") {
+        match self.read(policy_yaml, "the policy") {
             Ok((_, compiled)) => {
                 self.contained(policy_yaml.to_owned(), &compiled, Vec::new(), |report, _| (report, Vec::new()))
             }
@@ -187,7 +190,7 @@ impl Judge {
         operations: &[Operation],
         evidence: &Evidence,
     ) -> Result<Judgement, Box<Refused>> {
-        let (active_policy, active) = read(active_yaml, "the active policy")?;
+        let (active_policy, active) = self.read(active_yaml, "the active policy")?;
         let base = without_over(active_policy, operations);
         let mut policy = base.clone();
         for operation in operations {
@@ -197,12 +200,12 @@ impl Judge {
             })?;
         }
         let policy_yaml = policy.to_yaml();
-        let (policy, candidate) = read(&policy_yaml, "the policy with this proposal")?;
+        let (policy, candidate) = self.read(&policy_yaml, "the policy with this proposal")?;
         if candidate.digest() == active.digest() {
             return Err(redundant());
         }
         let base_compiled =
-            Compiled::policy(&base).map_err(|e| Refused::new(Code::Invalid, format!("the active policy: {e}")))?;
+            self.compiled(&base).map_err(|e| Refused::new(Code::Invalid, format!("the active policy: {e}")))?;
         let change =
             Change { before: &base, before_compiled: &base_compiled, after: &policy, after_compiled: &candidate };
         let found = findings(&change, evidence, &self.credentials, &self.options);
@@ -264,7 +267,10 @@ impl Judge {
         findings: Vec<Finding>,
         repaired: impl Fn(Report, &Origin) -> (Report, Vec<Value>),
     ) -> Judgement {
-        let outcome = prove(candidate, &self.ceiling, &self.options);
+        let mut outcome = prove(candidate, &self.ceiling, &self.options);
+        if let Verdict::Exceeds(found) = &mut outcome.verdict {
+            **found = self.illustrated(found, candidate);
+        }
         let report = Report::new(&outcome, candidate).with_findings(findings.clone());
         let (report, repair) = match &outcome.verdict {
             Verdict::Exceeds(found) => match &found.rule {
@@ -301,6 +307,24 @@ impl Judge {
         Judgement::Refused(Box::new(Refused { report, findings, ..refused }))
     }
 
+    /// As a plugin would be asked for it, where it is about an operation that the plugin knows how to show.
+    fn illustrated(&self, found: &Counterexample, candidate: &Compiled) -> Counterexample {
+        let shown = self.plugins.illustrate(&found.request).and_then(|Illustration { request, headers, body }| {
+            found.shown_as(request, Content { headers, body }, candidate, &self.ceiling)
+        });
+        shown.unwrap_or_else(|| found.clone())
+    }
+
+    fn read(&self, yaml: &str, what: &str) -> Result<(Policy, Compiled), Box<Refused>> {
+        let policy = Policy::parse(yaml, what, Role::Policy).map_err(|e| Refused::new(Code::Invalid, e.to_string()))?;
+        let compiled = self.compiled(&policy).map_err(|e| Refused::new(Code::Invalid, e.to_string()))?;
+        Ok((policy, compiled))
+    }
+
+    fn compiled(&self, policy: &Policy) -> Result<Compiled, CompileError> {
+        Compiled::policy_over(policy, Role::Policy, self.plugins.schema())
+    }
+
     /// Whether both allow exactly the same requests. Where the prover cannot say, they do not: a person decides.
     fn is_equivalent(&self, candidate: Compiled, active: Compiled) -> bool {
         let within = |policy: &Compiled, bound: &Compiled| {
@@ -323,8 +347,9 @@ pub(crate) fn review_token(
     let (candidate, ceiling, schema) =
         (fit.proven.policy().to_string(), fit.proven.ceiling().to_string(), fit.proven.schema().to_string());
     let credentials = credentials.digest().to_string();
-    let judged_against = [candidate.as_str(), &ceiling, &schema, &credentials, &fit.policy_yaml];
-    let parts = ["narrowgate review token 2", id, sandbox, operation, base].into_iter().chain(judged_against);
+    let plugins: String = fit.proven.plugins().iter().map(|(name, digest)| format!("{name}@{digest} ")).collect();
+    let judged_against = [candidate.as_str(), &ceiling, &schema, &plugins, &credentials, &fit.policy_yaml];
+    let parts = ["narrowgate review token 3", id, sandbox, operation, base].into_iter().chain(judged_against);
     Digest::of_parts(parts.map(str::as_bytes)).hex()
 }
 
@@ -344,12 +369,6 @@ fn without_over(mut policy: Policy, operations: &[Operation]) -> Policy {
         }
     }
     policy
-}
-
-fn read(yaml: &str, what: &str) -> Result<(Policy, Compiled), Box<Refused>> {
-    let policy = Policy::parse(yaml, what, Role::Policy).map_err(|e| Refused::new(Code::Invalid, e.to_string()))?;
-    let compiled = Compiled::policy(&policy).map_err(|e| Refused::new(Code::Invalid, e.to_string()))?;
-    Ok((policy, compiled))
 }
 
 fn undecided(code: Code, reason: &Reason) -> Refused {
@@ -379,6 +398,7 @@ network_policies:
             ceiling: Arc::new(Ceiling::open()),
             credentials: Arc::default(),
             automatic: None,
+            plugins: Plugins::none(),
             options: Options::default(),
         };
         let waiting = Waiting::default();

@@ -3,8 +3,10 @@
 //! the key sets, in which the old key announces it. What is not signed anew in time (the gateway was killed) is at the
 //! next start.
 
-use narrowgate_core::certificate::PAYLOAD_TYPE;
-use narrowgate_core::dsse::{self, Envelope};
+use narrowgate_core::certificate;
+use narrowgate_core::digest::Digest;
+use narrowgate_core::dsse::Envelope;
+use narrowgate_core::schema::Schema;
 use narrowgate_core::wire::Keys;
 
 use crate::clock;
@@ -58,7 +60,7 @@ impl Service {
             // Deleted meanwhile: nothing to sign.
             let Some(sandbox) = self.store.sandbox(name).await? else { return Ok(()) };
             let active = sandbox.active;
-            if is_signed_by(&self.signer().await, &active) {
+            if is_current(&self.signer().await, &active, self.judge.plugins.schema()) {
                 return Ok(());
             }
             let Fit { proven, policy_yaml, .. } = *self.proven_anew(name, &active).await?;
@@ -91,9 +93,13 @@ impl Service {
     }
 }
 
-/// Whether the version's certificate is by the current key.
-pub(crate) fn is_signed_by(signer: &Signer, version: &VersionRow) -> bool {
+/// Whether the version's certificate is by the current key and assumes the plugins that are here.
+pub(crate) fn is_current(signer: &Signer, version: &VersionRow, schema: &Schema) -> bool {
     let keys = [signer.signing().verifying_key().into()];
-    serde_json::from_str::<Envelope>(&version.certificate)
-        .is_ok_and(|envelope| dsse::open(&envelope, PAYLOAD_TYPE, &keys, clock::now()).is_ok())
+    let (Ok(envelope), Ok(policy)) =
+        (serde_json::from_str::<Envelope>(&version.certificate), version.policy_hash.parse::<Digest>())
+    else {
+        return false;
+    };
+    certificate::verify(&envelope, &keys, policy, schema, clock::now()).is_ok()
 }

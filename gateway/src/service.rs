@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use narrowgate_core::schema::Schema;
 use narrowgate_core::wire::{Bundle, CeilingView};
 use narrowgate_prover::{Approval, Proven};
 use tokio::sync::{OwnedRwLockReadGuard, RwLock, watch};
@@ -98,7 +99,7 @@ impl Service {
             changes.borrow_and_update();
             let active = self.sandbox(name).await?.active;
             if active.version() > after {
-                return bundle(name, &active).map(Some);
+                return bundle(name, &active, self.judge.plugins.schema()).map(Some);
             }
             if !self.next_change(&mut changes, deadline).await {
                 return Ok(None);
@@ -171,7 +172,8 @@ impl Service {
     }
 }
 
-fn bundle(name: &str, active: &crate::store::VersionRow) -> Result<Bundle, Failure> {
+/// Everything that is active was certified for the plugins that are here ([`crate::Gateway::start`]).
+fn bundle(name: &str, active: &crate::store::VersionRow, schema: &Schema) -> Result<Bundle, Failure> {
     let corrupt = |what: &str| {
         Failure::Internal(format!("version {} of {name:?} has a {what} that does not read back", active.version()))
     };
@@ -181,7 +183,7 @@ fn bundle(name: &str, active: &crate::store::VersionRow) -> Result<Bundle, Failu
         policy_yaml: active.policy_yaml.clone(),
         policy_hash: active.policy_hash.parse().map_err(|_| corrupt("policy hash"))?,
         certificate: serde_json::from_str(&active.certificate).map_err(|_| corrupt("certificate"))?,
-        plugins: Default::default(),
+        plugins: schema.pins(),
     })
 }
 

@@ -20,7 +20,7 @@ async fn certified(system: &System, bundle: Value) -> Statement {
     let keys: Vec<TrustedKey> = keys.keys.iter().map(|key| key.trusted().unwrap()).collect();
     let compiled = Compiled::policy(&policy(&bundle.policy_yaml)).unwrap();
     assert_eq!(compiled.digest(), bundle.policy_hash);
-    let statement = verify(&bundle.certificate, &keys, compiled.digest(), 0).unwrap().statement;
+    let statement = verify(&bundle.certificate, &keys, compiled.digest(), compiled.schema(), 0).unwrap().statement;
     assert_eq!((&statement.predicate.sandbox, statement.predicate.version), (&bundle.sandbox, bundle.version));
     statement
 }

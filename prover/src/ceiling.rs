@@ -5,6 +5,7 @@ use std::sync::Arc;
 use narrowgate_core::compile::{CompileError, Compiled};
 use narrowgate_core::digest::Digest;
 use narrowgate_core::policy::{ParseErrors, Policy, Role};
+use narrowgate_core::schema::Schema;
 
 use crate::lower::{NotLowered, Unsupported};
 use crate::side::Side;
@@ -43,27 +44,41 @@ impl Ceiling {
         Ceiling::named(compiled, "ceiling")
     }
 
+    /// Reads a ceiling where there are no plugins. See [`Ceiling::parse_over`].
+    ///
+    /// # Errors
+    /// With file, line and field.
+    pub fn parse(text: &str, file: &str) -> Result<Ceiling, CeilingError> {
+        Ceiling::parse_over(text, file, Schema::standard())
+    }
+
     /// Reads a ceiling: Cedar where `file` ends in `.cedar`, the rule language where it ends in `.yaml`, `.yml` or
     /// `.json`, and otherwise whichever the text looks like.
     ///
     /// # Errors
     /// With file, line and field.
-    pub fn parse(text: &str, file: &str) -> Result<Ceiling, CeilingError> {
+    pub fn parse_over(text: &str, file: &str, schema: &Arc<Schema>) -> Result<Ceiling, CeilingError> {
         let compiled = if is_cedar(text, file) {
             if !has_code(text) {
                 return Err(CeilingError::Empty(file.to_owned()));
             }
-            Compiled::cedar(text, file)?
+            Compiled::cedar_over(text, file, schema)?
         } else {
-            Compiled::policy(&Policy::parse(text, file, Role::Ceiling)?)?
+            Compiled::policy_over(&Policy::parse(text, file, Role::Ceiling)?, Role::Ceiling, schema)?
         };
         Ceiling::named(compiled, file)
     }
 
+    /// The ceiling that allows everything, for installations without one and without plugins.
+    pub fn open() -> Ceiling {
+        Ceiling::open_over(Schema::standard())
+    }
+
     /// The ceiling that allows everything, for installations without one.
     #[expect(clippy::expect_used, reason = "the text is part of the program and a test compiles it")]
-    pub fn open() -> Ceiling {
-        Ceiling::parse("permit(principal, action, resource);\n", "open.cedar").expect("the open ceiling compiles")
+    pub fn open_over(schema: &Arc<Schema>) -> Ceiling {
+        let everything = "permit(principal, action, resource);\n";
+        Ceiling::parse_over(everything, "open.cedar", schema).expect("the open ceiling compiles")
     }
 
     fn named(compiled: Compiled, file: &str) -> Result<Ceiling, CeilingError> {

@@ -129,7 +129,7 @@ mod tests {
                     now: 0,
                 };
                 let (policy_id, query) = ("p".to_owned(), BTreeMap::new());
-                Answer::Exceeds(Box::new(Counterexample { request, policy_id, rule: None, query }))
+                Answer::Exceeds(Box::new(Counterexample { request, policy_id, rule: None, query, content: None }))
             }
             "unsupported" => Answer::Unsupported(reason("unsupported_construct")),
             _ => Answer::Inconclusive(reason("solver_unknown")),

@@ -48,7 +48,7 @@ impl<'a> Attempt<'a> {
                 found => return found,
             }
         }
-        self.checked = candidate.envs.len();
+        self.checked = candidate.envs().len();
         if missed { Found::NotCanonical } else { Found::Nothing }
     }
 
@@ -62,7 +62,7 @@ impl<'a> Attempt<'a> {
             return Found::Exhausted(exhausted);
         }
         let mut missed = false;
-        for envs in alike(entry, [&denied, &covered, &forbidden]) {
+        for envs in alike(entry, self.candidate.vocabulary.classes(), [&denied, &covered, &forbidden]) {
             let here = |entries: &[&'a Entry]| -> Vec<&'a Cube> {
                 entries.iter().filter(|entry| envs.is_subset(&entry.envs)).map(|entry| &entry.cube).collect()
             };
@@ -103,7 +103,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn search(&mut self, target: &Cube, obstacles: &[&Cube], envs: &Bits) -> Found {
-        let Some(env) = envs.iter().next().and_then(|first| self.candidate.envs.get(first)) else {
+        let Some(env) = envs.iter().next().and_then(|first| self.candidate.envs().get(first)) else {
             return Found::Nothing;
         };
         match find_request(target, obstacles, env, &mut self.budget) {
@@ -118,9 +118,11 @@ impl<'a> Attempt<'a> {
     }
 }
 
-/// The environments of an entry, in groups that no cube near it tells apart: each question is asked once for a group.
-fn alike(entry: &Entry, near: [&Vec<&Entry>; 3]) -> Vec<Bits> {
-    let mut groups = vec![entry.envs.as_ref().clone()];
+/// The environments of an entry, in groups that neither their own bounds nor any cube near it tell apart: each question is
+/// asked once for a group.
+fn alike(entry: &Entry, classes: &[Bits], near: [&Vec<&Entry>; 3]) -> Vec<Bits> {
+    let mut groups: Vec<Bits> =
+        classes.iter().map(|class| class.and(&entry.envs)).filter(|group| !group.is_empty()).collect();
     let mut seen: Vec<&Bits> = vec![&entry.envs];
     for other in near.into_iter().flatten() {
         // Few distinct sets exist, and each is kept once.

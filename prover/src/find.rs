@@ -22,7 +22,13 @@ pub(crate) fn find_request(
     budget: &mut Budget,
 ) -> Result<Request, Exhausted> {
     const TRIES: usize = 16;
-    let mut narrowed: Option<Cube> = None;
+    let mut narrowed: Option<Cube> = match env.bound() {
+        Some(bound) => match target.and(bound) {
+            Some(bounded) => Some(bounded),
+            None => return Ok(Request::None),
+        },
+        None => None,
+    };
     // Whether a point was put aside that a request might yet be made of.
     let mut doubt = false;
     let none = |doubt| if doubt { Request::Doubt } else { Request::None };
@@ -33,7 +39,12 @@ pub(crate) fn find_request(
             Ok(witness) => return Ok(Request::Some(Box::new(witness))),
             Err(Refused { var, word, never }) => {
                 doubt |= !never;
-                match target.without(&var, &word) {
+                let without = match var.universe() {
+                    Some(_) => target.without(&var, &word),
+                    // Of other kinds nothing is ever refused alone.
+                    None => return Ok(Request::Doubt),
+                };
+                match without {
                     Some(rest) => narrowed = Some(rest),
                     None => return Ok(none(doubt)),
                 }

@@ -2,8 +2,9 @@
 //! searched, against Cedar's authorizer on a small universe.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cedar_policy::{
@@ -172,7 +173,7 @@ proptest! {
     #[test]
     fn what_plugins_declare_is_decided_exactly(policy in condition(), bound in proptest::collection::vec(condition(), 1..4)) {
         let schema = schema();
-        let vocabulary = Vocabulary::of(&schema, &text()).unwrap();
+        let vocabulary = Arc::new(Vocabulary::read(&schema, &text(), &BTreeMap::new()).unwrap());
         let (Some(policy), Some(bound)) = (policies(&[policy], &schema), policies(&bound, &schema)) else { return Ok(()) };
         let mut budget = Budget::new(1_000_000, Instant::now() + Duration::from_secs(60));
         let mut side = |policies: &PolicySet| {
@@ -203,13 +204,13 @@ proptest! {
 #[test]
 fn a_group_bounds_actions_that_it_has_never_heard_of() {
     let schema = schema();
-    let vocabulary = Vocabulary::of(&schema, &text()).unwrap();
+    let vocabulary = Arc::new(Vocabulary::read(&schema, &text(), &BTreeMap::new()).unwrap());
     let env = vocabulary.envs().iter().find(|env| env.action == ACTION).unwrap();
     assert!(env.is_in("write") && !env.is_in("read") && env.is_http());
     let policies = PolicySet::from_str("forbid(principal, action in Action::\"write\", resource);").unwrap();
     let trees: Vec<_> = policies.policies().map(|policy| policy.to_pst().unwrap()).collect();
     let mut budget = Budget::new(1000, Instant::now() + Duration::from_secs(60));
     let side = Side::of_trees(&trees, &vocabulary, &mut budget).unwrap();
-    let envs: Vec<&str> = side.forbids.entries()[0].envs.iter().map(|at| side.envs[at].action.as_str()).collect();
+    let envs: Vec<&str> = side.forbids.entries()[0].envs.iter().map(|at| side.envs()[at].action.as_str()).collect();
     assert_eq!(envs, ["POST", "PUT", "PATCH", ACTION]);
 }

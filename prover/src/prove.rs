@@ -9,7 +9,6 @@ use narrowgate_core::certificate::{Containment, Statement};
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::digest::Digest;
 use narrowgate_core::dsse::Envelope;
-use narrowgate_core::schema;
 
 use crate::ceiling::Ceiling;
 use crate::engine::{Answer, Engine, Joint, Solver, join};
@@ -85,6 +84,11 @@ impl Proven {
         self.digests.schema
     }
 
+    /// The digests of the plugins that are assumed to label truthfully, by name.
+    pub fn plugins(&self) -> &BTreeMap<String, Digest> {
+        &self.digests.plugins
+    }
+
     /// How many request environments were checked: every one that the schema has.
     pub fn environments_checked(&self) -> usize {
         self.environments_checked
@@ -117,12 +121,16 @@ impl Proven {
 
 /// Whether every canonical request that `candidate` allows is allowed by `ceiling`.
 pub fn prove(candidate: &Compiled, ceiling: &Ceiling, options: &Options) -> Outcome {
-    prove_over(Vocabulary::standard(), candidate, ceiling, options)
+    let vocabulary = match candidate.schema().digest() == ceiling.compiled().schema().digest() {
+        true => Ok(&ceiling.side().vocabulary),
+        false => Err(Unsupported("the policy and the ceiling are about different plugins".to_owned())),
+    };
+    prove_over(vocabulary, candidate, ceiling, options)
 }
 
 /// The same over what a vocabulary has requests for.
 fn prove_over(
-    vocabulary: Result<&Vocabulary, Unsupported>,
+    vocabulary: Result<&Arc<Vocabulary>, Unsupported>,
     candidate: &Compiled,
     ceiling: &Ceiling,
     options: &Options,
@@ -131,8 +139,8 @@ fn prove_over(
     let digests = Digests {
         policy: candidate.digest(),
         ceiling: ceiling.digest(),
-        schema: schema::digest(),
-        plugins: BTreeMap::new(),
+        schema: candidate.schema().digest(),
+        plugins: candidate.schema().pins(),
     };
     let mut budget = Budget::new(options.max_states, deadline).cancelled_by(options.cancel.as_ref());
     let side = vocabulary.map_err(Into::into).and_then(|v| Side::of_trees(candidate.trees(), v, &mut budget));
@@ -290,7 +298,7 @@ fn exact(side: &Side, candidate: &Compiled, ceiling: &Ceiling, budget: Budget, o
         {
             let rule = candidate.origin(&policy).cloned();
             let Witness { request, query } = *witness;
-            Answer::Exceeds(Box::new(Counterexample { request, policy_id: policy, rule, query }))
+            Answer::Exceeds(Box::new(Counterexample { request, policy_id: policy, rule, query, content: None }))
         }
         Found::Witness { .. } | Found::NotCanonical => match doubt(side, ceiling.side()) {
             Some(reason) => Answer::Unsupported(reason),
@@ -350,7 +358,7 @@ mod tests {
     fn a_schema_without_requests_is_no_yes() {
         let text = "entity Process; entity Endpoint; action \"read\", \"GET\";";
         let schema = Schema::from_cedarschema_str(text).unwrap().0;
-        let vocabulary = Vocabulary::of(&schema, text).unwrap();
+        let vocabulary = Arc::new(Vocabulary::read(&schema, text, &BTreeMap::new()).unwrap());
         let everything = Compiled::cedar("permit(principal, action, resource);", "c.cedar").unwrap();
         for ceiling in [Ceiling::open(), Ceiling::parse("forbid(principal, action, resource);", "c.cedar").unwrap()] {
             let outcome = prove_over(Ok(&vocabulary), &everything, &ceiling, &Options::default());
@@ -363,7 +371,7 @@ mod tests {
     fn a_schema_of_other_requests_is_named() {
         let text = "entity User; entity Photo; action \"view\" appliesTo { principal: [User], resource: [Photo] };";
         let schema = Schema::from_cedarschema_str(text).unwrap().0;
-        let Err(unknown) = Vocabulary::of(&schema, text) else { panic!("no such request exists") };
+        let Err(unknown) = Vocabulary::read(&schema, text, &BTreeMap::new()) else { panic!("no such request exists") };
         let everything = Compiled::cedar("permit(principal, action, resource);", "c.cedar").unwrap();
         let outcome = prove_over(Err(unknown), &everything, &Ceiling::open(), &Options::default());
         let Verdict::Unsupported(reason) = outcome.verdict else { panic!("{:?}", outcome.verdict) };

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cedar_policy::{PolicyId, PolicySet};
 use narrowgate_core::cedar::{is_allowed, is_allowed_by};
@@ -12,6 +13,7 @@ use narrowgate_core::request::{
 
 use crate::language::{ABSENT, REPEATED};
 use crate::lower::{ANCESTORS, Env, REPEATED_KEYS, Value, Var};
+use crate::operation;
 use crate::side::Side;
 use crate::solve::Point;
 
@@ -90,10 +92,24 @@ pub(crate) fn witness(point: &Point, env: &Env) -> Result<Witness, Refused> {
         }
     }
     let operation = if env.is_http() {
-        let method_text = if env.action == "OTHER" { text(&Var::Method) } else { env.action.clone() };
-        let method = Method::parse(&method_text).ok().filter(|m| m.action() == env.action);
-        let method = method.ok_or_else(|| Refused::new(Var::Method, method_text))?;
-        Operation::Http { method, target: target(&text(&Var::Path), &query)? }
+        let (var, method_text) = match (env.speaker(), env.action.as_str()) {
+            (Some(_), _) => (Var::AnyMethod, text(&Var::AnyMethod)),
+            (None, "OTHER") => (Var::Method, text(&Var::Method)),
+            (None, action) => (Var::Method, action.to_owned()),
+        };
+        let method = Method::parse(&method_text).ok();
+        let method = method.filter(|method| env.speaker().is_some() || method.action() == env.action);
+        let method = method.ok_or_else(|| Refused::new(var.clone(), method_text.clone()))?;
+        let target = target(&text(&Var::Path), &query)?;
+        let meaning = match env.speaker() {
+            // What is not admitted is too long: everything else is what the point was made of.
+            Some(speaker) => match operation::meaning(point, speaker, &env.action, &host, &method) {
+                Some(meaning) => Some(Arc::new(meaning)),
+                None => return Err(Refused { var, word: method_text, never: false }),
+            },
+            None => None,
+        };
+        Operation::Http { method, target, meaning }
     } else {
         Operation::Connect
     };
@@ -136,7 +152,8 @@ fn target(path: &str, query: &BTreeMap<String, Vec<String>>) -> Result<Target, R
 /// Whether Cedar's authorizer agrees: allowed by the candidate, not by the ceiling.
 pub(crate) fn confirms(request: &Request, candidate: &Compiled, ceiling: &Compiled, ceiling_side: &Side) -> bool {
     let globs = candidate.globs().union(ceiling.globs());
-    is_allowed(candidate, request, &globs) && !is_allowed_by(&slice(request, ceiling, ceiling_side), request, &globs)
+    let near = slice(request, ceiling, ceiling_side);
+    is_allowed(candidate, request, &globs) && !is_allowed_by(&near, request, ceiling.schema(), &globs)
 }
 
 /// The policies that can match the request's host: of a large ceiling, few. As in enforcement, what is left out cannot

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use narrowgate_core::compile::Compiled;
+use narrowgate_core::denial::DeniedOperation;
 use narrowgate_core::digest::Digest;
 use narrowgate_core::finding::Finding;
 use narrowgate_core::proposal::Operation;
 use narrowgate_core::request::{Operation as Asked, Request};
+use narrowgate_core::vocabulary::Meaning;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -63,7 +65,7 @@ pub struct ReportCounterexample {
     pub host: String,
     /// The destination's port.
     pub port: u16,
-    /// `rest`, or `l4` for opaque bytes.
+    /// `rest`, a plugin's name, or `l4` for opaque bytes.
     pub protocol: String,
     /// The Cedar action.
     pub action: String,
@@ -74,7 +76,7 @@ pub struct ReportCounterexample {
     /// The decoded query.
     pub query: BTreeMap<String, ReportQuery>,
     /// What a plugin makes of it.
-    pub operation: Option<Value>,
+    pub operation: Option<DeniedOperation>,
     /// When it is made, in seconds since the Unix epoch.
     pub now: i64,
     /// Always true: Cedar's authorizer confirmed it.
@@ -155,7 +157,8 @@ impl Report {
             engine: outcome.engine.as_str().to_owned(),
             engine_time_us: outcome.engine_time.as_nanos() as f64 / 1000.0,
             solver_start_us: (!outcome.solver_start.is_zero()).then(|| outcome.solver_start.as_nanos() as f64 / 1000.0),
-            counterexample: counterexample.map(|c| ReportCounterexample::of(&c.request, &c.query)),
+            counterexample: counterexample
+                .map(|c| ReportCounterexample { curl: c.curl(), ..ReportCounterexample::of(&c.request, &c.query) }),
             rule: counterexample.map(|c| ReportRule::new(c, candidate)),
             repair: None,
             repair_reason: counterexample.map(|_| "not_computed".to_owned()),
@@ -202,11 +205,14 @@ impl Report {
 
 impl ReportCounterexample {
     pub(crate) fn of(request: &Request, query: &BTreeMap<String, Vec<String>>) -> ReportCounterexample {
+        let said = request.operation.meaning();
         let (protocol, method, path) = match &request.operation {
             Asked::Connect => ("l4", None, None),
-            Asked::Http { method, target } => {
-                ("rest", Some(method.as_str().to_owned()), Some(target.path.as_str().to_owned()))
-            }
+            Asked::Http { method, target, .. } => (
+                said.map_or("rest", Meaning::plugin),
+                Some(method.as_str().to_owned()),
+                Some(target.path.as_str().to_owned()),
+            ),
         };
         let query = query.iter().map(|(key, values)| {
             let value = match values.as_slice() {
@@ -226,7 +232,7 @@ impl ReportCounterexample {
             method,
             path,
             query: query.collect(),
-            operation: None,
+            operation: said.map(DeniedOperation::of),
             now: request.now,
             replayed: true,
             curl: curl(request),

@@ -15,7 +15,7 @@ use crate::solve::{Bits, Budget};
 /// What a policy set allows and forbids, by cube.
 #[derive(Debug)]
 pub(crate) struct Side {
-    pub(crate) envs: Vec<Env>,
+    pub(crate) vocabulary: Arc<Vocabulary>,
     /// Policy ids.
     pub(crate) ids: Vec<SmolStr>,
     pub(crate) permits: Index,
@@ -28,13 +28,22 @@ pub(crate) struct Side {
 impl Side {
     /// Lowers every policy. A policy outside the fragment is noted in the side; the error is the budget's.
     pub(crate) fn of(compiled: &Compiled, budget: &mut Budget) -> Result<Side, NotLowered> {
-        Side::of_trees(compiled.trees(), Vocabulary::standard()?, budget)
+        Side::of_trees(compiled.trees(), &Vocabulary::of(compiled.schema())?, budget)
+    }
+
+    /// The request environments.
+    pub(crate) fn envs(&self) -> &[Env] {
+        self.vocabulary.envs()
     }
 
     /// The same for policies that are validated against a schema of their own.
-    pub(crate) fn of_trees(trees: &[Policy], vocabulary: &Vocabulary, budget: &mut Budget) -> Result<Side, NotLowered> {
+    pub(crate) fn of_trees(
+        trees: &[Policy],
+        vocabulary: &Arc<Vocabulary>,
+        budget: &mut Budget,
+    ) -> Result<Side, NotLowered> {
         let mut side = Side {
-            envs: vocabulary.envs().to_vec(),
+            vocabulary: Arc::clone(vocabulary),
             ids: Vec::new(),
             permits: Index::default(),
             forbids: Index::default(),
@@ -46,7 +55,7 @@ impl Side {
         // The same question gives the same answer, whatever order Cedar keeps its policies in.
         trees.sort_by_cached_key(|tree| natural(&tree.body().id.0));
         for tree in trees {
-            match lower(tree, &side.envs, budget) {
+            match lower(tree, vocabulary.envs(), budget) {
                 Ok(lowered) => {
                     let index = if lowered.permit { &mut side.permits } else { &mut side.forbids };
                     for (envs, cubes) in lowered.cubes {

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use narrowgate_core::compile::Origin;
+use narrowgate_core::compile::{Compiled, Origin};
 use narrowgate_core::digest::Digest;
-use narrowgate_core::request::{Operation, Request};
+use narrowgate_core::request::{Operation, QueryValue, Request};
 
+use crate::ceiling::Ceiling;
 use crate::engine::Engine;
 use crate::prove::Proven;
+use crate::replay::confirms;
 
 /// A verdict and what it took.
 #[derive(Debug, Clone)]
@@ -92,12 +94,56 @@ pub struct Counterexample {
     pub rule: Option<Origin>,
     /// The decoded query: each key with its values, of which there are several where a key repeats.
     pub query: BTreeMap<String, Vec<String>>,
+    /// Where a plugin showed how the operation is asked for: what goes with the request.
+    pub content: Option<Content>,
+}
+
+/// What goes with a request, for a person to look at.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Content {
+    /// Headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Option<Vec<u8>>,
 }
 
 impl Counterexample {
     /// The request as a command for a shell.
     pub fn curl(&self) -> String {
-        curl(&self.request)
+        let mut out = curl(&self.request);
+        let Some(content) = &self.content else { return out };
+        for (name, value) in &content.headers {
+            out.push_str(&format!(" -H {}", quote(&format!("{name}: {value}"))));
+        }
+        match content.body.as_deref().map(std::str::from_utf8) {
+            Some(Ok(text)) if !text.contains(|c: char| c.is_control() && c != '\n') && text.len() <= 1024 => {
+                out.push_str(&format!(" --data-binary {}", quote(text)));
+            }
+            Some(_) => out.push_str(" --data-binary @body"),
+            None => {}
+        }
+        out
+    }
+
+    /// The same counterexample as a plugin would be asked for it. `None` where Cedar's authorizer does not confirm that
+    /// this request too is allowed by the candidate and not by the ceiling.
+    pub fn shown_as(
+        &self,
+        request: Request,
+        content: Content,
+        candidate: &Compiled,
+        ceiling: &Ceiling,
+    ) -> Option<Counterexample> {
+        if !confirms(&request, candidate, ceiling.compiled(), ceiling.side()) {
+            return None;
+        }
+        let Operation::Http { target, .. } = &request.operation else { return None };
+        let query = target.query.keys().map(|key| match target.query.get(key) {
+            QueryValue::One(value) => (key.to_owned(), vec![value.to_owned()]),
+            QueryValue::Repeated | QueryValue::Absent => (key.to_owned(), Vec::new()),
+        });
+        let query = query.collect();
+        Some(Counterexample { request, query, content: Some(content), ..self.clone() })
     }
 }
 
@@ -107,7 +153,7 @@ pub(crate) fn curl(request: &Request) -> String {
     let host = if host.as_str().contains(':') { format!("[{host}]") } else { host.to_string() };
     match operation {
         Operation::Connect => format!("curl {}", quote(&format!("telnet://{host}:{port}"))),
-        Operation::Http { method, target } => {
+        Operation::Http { method, target, .. } => {
             let origin = match port.get() {
                 443 => format!("https://{host}"),
                 80 => format!("http://{host}"),

@@ -24,7 +24,11 @@ fn request(path: &str, key: &str) -> Request {
         process: Process::default(),
         host: Host::parse("a.example").unwrap(),
         port: Port::HTTPS,
-        operation: Operation::Http { method: Method::parse("GET").unwrap(), target: Target { path, query } },
+        operation: Operation::Http {
+            method: Method::parse("GET").unwrap(),
+            target: Target { path, query },
+            meaning: None,
+        },
         now: 0,
     }
 }

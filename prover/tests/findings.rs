@@ -557,6 +557,7 @@ fn request(binary: &str, curl: &str) -> narrowgate_core::request::Request {
         Operation::Http {
             method: Method::parse(method).unwrap(),
             target: Target { path, query: Query::from_pairs([]).unwrap() },
+            meaning: None,
         }
     };
     let process = Process { path: binary.to_owned(), ..Process::default() };

@@ -147,7 +147,11 @@ fn universe() -> Vec<Request> {
                     for query in queries {
                         let target = Target::parse(&format!("{path}{query}"), &PathOptions::default()).unwrap();
                         for method in METHODS {
-                            add(Operation::Http { method: Method::parse(method).unwrap(), target: target.clone() });
+                            add(Operation::Http {
+                                method: Method::parse(method).unwrap(),
+                                target: target.clone(),
+                                meaning: None,
+                            });
                         }
                     }
                 }

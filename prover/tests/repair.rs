@@ -41,6 +41,7 @@ fn denied(line: &str) -> DenialRecord {
         path: Some(path.to_owned()).filter(|_| method != "CONNECT"),
         binary: binary.to_owned(),
         reason: Reason::NoMatchingRule,
+        operations: Vec::new(),
     }
 }
 

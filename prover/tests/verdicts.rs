@@ -7,6 +7,7 @@ use narrowgate_core::cedar::is_allowed;
 use narrowgate_core::certificate::verify;
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::policy::{Policy, Role};
+use narrowgate_core::schema::Schema;
 use narrowgate_prover::{Approval, Ceiling, Options, Outcome, Report, SigningKey, Verdict, prove};
 
 /// A rule-language document with one endpoint on api.example.com:443, from the endpoint's members in flow style.
@@ -491,13 +492,13 @@ fn a_proof_becomes_a_certificate_for_its_policy_only() {
     let approval = Approval { approver: "ann".into(), time: 10, expires: Some(20), sandbox: "s".into(), version: 3 };
     let envelope = proven.certify(&SigningKey::from_pkcs8(&bytes).unwrap(), &approval);
     let keys = [key.verifying_key().into()];
-    let statement = verify(&envelope, &keys, policy.digest(), 15).unwrap().statement;
+    let statement = verify(&envelope, &keys, policy.digest(), Schema::standard(), 15).unwrap().statement;
     assert_eq!(statement.predicate.environments_checked, 9);
     assert_eq!((statement.predicate.version, statement.predicate.approver.as_str()), (3, "ann"));
-    assert!(verify(&envelope, &keys, policy.digest(), 20).is_err());
-    assert!(verify(&envelope, &keys, Ceiling::open().digest(), 15).is_err());
+    assert!(verify(&envelope, &keys, policy.digest(), Schema::standard(), 20).is_err());
+    assert!(verify(&envelope, &keys, Ceiling::open().digest(), Schema::standard(), 15).is_err());
     let (_, other) = SigningKey::generate().unwrap();
-    assert!(verify(&envelope, &[other.verifying_key().into()], policy.digest(), 15).is_err());
+    assert!(verify(&envelope, &[other.verifying_key().into()], policy.digest(), Schema::standard(), 15).is_err());
     assert!(!format!("{key:?}").contains("pair"));
     assert!(SigningKey::from_pkcs8(&bytes[1..]).is_err());
 }

@@ -12,6 +12,7 @@ use narrowgate_core::decide::Snapshot;
 use narrowgate_core::digest::Digest;
 use narrowgate_core::dsse::TrustedKey;
 use narrowgate_core::policy::{ParseErrors, Policy, Role};
+use narrowgate_core::schema::Schema;
 use narrowgate_core::wire::Bundle;
 
 use crate::ClientError;
@@ -59,8 +60,8 @@ pub enum BundleError {
         /// In the certificate.
         version: u64,
     },
-    /// It assumes plugins, or names others than were assumed.
-    #[error("the bundle needs plugins, which this proxy does not have")]
+    /// It names others than were assumed.
+    #[error("the bundle names other plugins than its certificate assumes")]
     Plugins,
     /// No valid certificate.
     #[error(transparent)]
@@ -85,21 +86,28 @@ pub enum BundleError {
 ///
 /// # Errors
 /// See [`BundleError`].
-pub(crate) fn open(bundle: &Bundle, keys: &[TrustedKey], sandbox: &str, now: i64) -> Result<Enforced, BundleError> {
+pub(crate) fn open(
+    bundle: &Bundle,
+    keys: &[TrustedKey],
+    sandbox: &str,
+    schema: &Arc<Schema>,
+    now: i64,
+) -> Result<Enforced, BundleError> {
     if bundle.sandbox != sandbox {
         return Err(BundleError::OtherSandbox { bundle: bundle.sandbox.clone(), here: sandbox.to_owned() });
     }
     // First the signature: nothing else is looked at of a bundle that nobody vouches for.
-    let Certified { statement, signer } = certificate::verify(&bundle.certificate, keys, bundle.policy_hash, now)?;
+    let Certified { statement, signer } =
+        certificate::verify(&bundle.certificate, keys, bundle.policy_hash, schema, now)?;
     let proven = statement.predicate;
     if proven.sandbox != sandbox || proven.version != bundle.version {
         return Err(BundleError::OtherStatement { sandbox: proven.sandbox, version: proven.version });
     }
-    if !proven.plugins.is_empty() || !bundle.plugins.is_empty() {
+    if proven.plugins != bundle.plugins {
         return Err(BundleError::Plugins);
     }
     let policy = Policy::parse(&bundle.policy_yaml, "policy", Role::Policy)?;
-    let compiled = Compiled::policy(&policy)?;
+    let compiled = Compiled::policy_over(&policy, Role::Policy, schema)?;
     if compiled.digest() != bundle.policy_hash {
         return Err(BundleError::OtherPolicy { compiled: compiled.digest(), certified: bundle.policy_hash });
     }
@@ -157,8 +165,11 @@ impl Loader {
     pub(crate) async fn adopt(&self, bundle: Bundle) -> Result<(), BundleError> {
         succeeds(&bundle, self.shared.active.last())?;
         let (keys, sandbox) = (self.trust.keys(), self.shared.sandbox.clone());
+        let schema = self.shared.plugins.schema().clone();
         // Compiling takes milliseconds to seconds; requests go on meanwhile.
-        let opened = tokio::task::spawn_blocking(move || open(&bundle, &keys, &sandbox, now()).map(|o| (o, bundle)));
+        let opened = tokio::task::spawn_blocking(move || {
+            open(&bundle, &keys, &sandbox, &schema, now()).map(|opened| (opened, bundle))
+        });
         let (enforced, bundle) = match opened.await {
             Ok(opened) => opened?,
             Err(_) => return Err(CertificateError::Malformed("it could not be checked").into()),

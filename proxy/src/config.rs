@@ -1,5 +1,6 @@
 //! What an operator sets.
 
+use narrowgate_plugins::Plugins;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -24,10 +25,12 @@ pub struct Config {
     pub audit_log: Option<PathBuf>,
     /// Whether denials tell the agent how to propose a rule, and `policy.local` takes proposals.
     pub proposals: bool,
+    /// Who says what requests mean, and so what policies can speak about.
+    pub plugins: Plugins,
 }
 
 impl Config {
-    /// The defaults: `127.0.0.1:3128`, proposals on, no audit log, nothing resolved by hand.
+    /// The defaults: `127.0.0.1:3128`, proposals on, no audit log, no plugins, nothing resolved by hand.
     pub fn new(sandbox: impl Into<String>, gateway: GatewayClient, ca_dir: impl Into<PathBuf>) -> Config {
         Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 3128)),
@@ -38,6 +41,7 @@ impl Config {
             upstream_ca: None,
             audit_log: None,
             proposals: true,
+            plugins: Plugins::none(),
         }
     }
 }

@@ -123,7 +123,11 @@ pub fn request(u: &mut Unstructured<'_>) -> Result<Request> {
             "" => path(u)?,
             query => format!("{}?{query}", path(u)?),
         };
-        Operation::Http { method, target: Target::parse(&raw, &PathOptions::default()).expect("a target") }
+        Operation::Http {
+            method,
+            target: Target::parse(&raw, &PathOptions::default()).expect("a target"),
+            meaning: None,
+        }
     };
     Ok(Request {
         process: process(*u.choose(&PROCESSES)?),

@@ -74,7 +74,11 @@ impl Sweep {
                     let query = (allowed[path] & !bound[path]).trailing_zeros() as usize;
                     let text = format!("{}?{}", self.paths[path], self.queries[query].as_str());
                     let target = Target::parse(&text, &PathOptions::default()).expect("canonical");
-                    return Some(request(Operation::Http { method: Method::parse(name).expect("a method"), target }));
+                    return Some(request(Operation::Http {
+                        method: Method::parse(name).expect("a method"),
+                        target,
+                        meaning: None,
+                    }));
                 }
             }
         }

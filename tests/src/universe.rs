@@ -94,6 +94,7 @@ fn operations(endpoints: &[&Endpoint]) -> Vec<Operation> {
         operations.extend(targets.iter().map(|(path, query)| Operation::Http {
             method: method.clone(),
             target: parse(&format!("{path}?{}", query.as_str())),
+            meaning: None,
         }));
     }
     operations

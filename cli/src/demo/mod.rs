@@ -89,6 +89,7 @@ async fn perform(story: &mut Story, folder: &Path) -> Result<(), Stopped> {
     std::fs::write(folder.join("ceiling.cedar"), CEILING).map_err(Failure::undecided)?;
     let any_port = std::net::SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0));
     let stack = Stack::start(Setup {
+        plugins: narrowgate_plugins::Plugins::none(),
         audit_log: data.join("audit.ocsf.jsonl"),
         data,
         sandbox: SANDBOX.to_owned(),

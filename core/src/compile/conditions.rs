@@ -13,7 +13,7 @@ use cedar_policy::pst::{
 use smol_str::{SmolStr, format_smolstr};
 
 use crate::pattern::{BinaryPattern, Glob, HostForm, HostPattern, PathPattern, Segment};
-use crate::request::{Method, Port};
+use crate::request::Port;
 
 /// `action in [Action::"…", …]`
 pub(super) fn actions(ids: &[&str]) -> ActionConstraint {
@@ -34,8 +34,13 @@ pub(super) fn all(conditions: Vec<Expr>) -> Option<Expr> {
     joined(BinaryOp::And, conditions)
 }
 
+/// Both, of those that are there; `true` for neither.
+pub(super) fn both(a: Option<Expr>, b: Option<Expr>) -> Expr {
+    all(a.into_iter().chain(b).collect()).unwrap_or(Expr::Literal(Literal::Bool(true)))
+}
+
 /// The disjunction; `false` for an empty list.
-fn any(conditions: impl IntoIterator<Item = Expr>) -> Expr {
+pub(super) fn any(conditions: impl IntoIterator<Item = Expr>) -> Expr {
     joined(BinaryOp::Or, conditions.into_iter().collect()).unwrap_or(Expr::Literal(Literal::Bool(false)))
 }
 
@@ -90,8 +95,67 @@ pub(super) fn before(time: i64) -> Expr {
     binary(BinaryOp::Less, get(Expr::Var(Var::Context), "now"), Expr::Literal(Literal::Long(time)))
 }
 
-pub(super) fn method(method: &Method) -> Expr {
-    equals(get(Expr::Var(Var::Context), "method"), method.as_str())
+pub(super) fn method(method: &str) -> Expr {
+    equals(get(Expr::Var(Var::Context), "method"), method)
+}
+
+/// One of these.
+pub(super) fn methods(methods: &[&str]) -> Expr {
+    any(methods.iter().copied().map(method))
+}
+
+/// What a plugin said: `context.github.owner`.
+pub(super) fn said(plugin: &str, attribute: &str) -> Expr {
+    get(get(Expr::Var(Var::Context), plugin), attribute)
+}
+
+/// Whether a plugin said it.
+pub(super) fn has_said(plugin: &str, attribute: &str) -> Expr {
+    let expr = Arc::new(get(Expr::Var(Var::Context), plugin));
+    Expr::HasAttr { expr, attrs: cedar_policy::pst::NonEmpty::new(SmolStr::new(attribute)) }
+}
+
+pub(super) fn has_tag(of: Expr, name: &str) -> Expr {
+    binary(BinaryOp::HasTag, of, string(name))
+}
+
+pub(super) fn tag(of: Expr, name: &str) -> Expr {
+    binary(BinaryOp::GetTag, of, string(name))
+}
+
+/// Every element of the set is one of these.
+pub(super) fn all_among(set: Expr, elements: &[&str]) -> Expr {
+    binary(BinaryOp::ContainsAll, Expr::Set(elements.iter().map(|text| Arc::new(string(text))).collect()), set)
+}
+
+pub(super) fn is_empty(set: Expr) -> Expr {
+    Expr::UnaryOp { op: UnaryOp::IsEmpty, expr: Arc::new(set) }
+}
+
+/// Some element of the set is one of these.
+pub(super) fn some_among(set: Expr, elements: &[&str]) -> Expr {
+    any(elements.iter().map(|element| binary(BinaryOp::Contains, set.clone(), string(element))))
+}
+
+pub(super) fn equals_number(expr: Expr, number: i64) -> Expr {
+    binary(BinaryOp::Eq, expr, Expr::Literal(Literal::Long(number)))
+}
+
+/// A glob whose stars cross no slash: the value has as many as the glob.
+pub(super) fn flat(value: Expr, glob: &str) -> Expr {
+    let slashes = glob.matches('/').count();
+    let too_many = format!("{}*", "*/".repeat(slashes + 1));
+    binary(BinaryOp::And, like(value.clone(), glob), not(like(value, &too_many)))
+}
+
+/// `before`, any number of segments, `after`.
+pub(super) fn below(value: Expr, before: &str, after: &str) -> Expr {
+    let (nothing_between, glob) = match (before, after) {
+        ("", after) => (after.to_owned(), format!("*/{after}")),
+        (before, "") => (before.to_owned(), format!("{before}/*")),
+        (before, after) => (format!("{before}/{after}"), format!("{before}/*/{after}")),
+    };
+    any([equals(value.clone(), &nothing_between), like(value, &glob)])
 }
 
 /// Nothing for `/**`, which every canonical path is.
@@ -187,7 +251,7 @@ fn implied(segments: &[Segment]) -> String {
 }
 
 /// `*` in `pattern` is the wildcard. No literal that reaches this contains one: canonical paths and hosts cannot,
-/// and in query globs it is the wildcard.
+/// and in globs over values it is the wildcard.
 fn like(expr: Expr, pattern: &str) -> Expr {
     let mut elements: Vec<PatternElem> = Vec::new();
     for c in pattern.chars() {
@@ -200,11 +264,11 @@ fn like(expr: Expr, pattern: &str) -> Expr {
     Expr::Like { expr: Arc::new(expr), pattern: elements }
 }
 
-fn equals(expr: Expr, text: &str) -> Expr {
+pub(super) fn equals(expr: Expr, text: &str) -> Expr {
     binary(BinaryOp::Eq, expr, string(text))
 }
 
-fn not(expr: Expr) -> Expr {
+pub(super) fn not(expr: Expr) -> Expr {
     Expr::UnaryOp { op: UnaryOp::Not, expr: Arc::new(expr) }
 }
 

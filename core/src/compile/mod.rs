@@ -9,7 +9,9 @@
 mod conditions;
 mod depth;
 mod globs;
+mod operation;
 mod part;
+mod rest;
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -26,9 +28,10 @@ pub use globs::Globs;
 pub use part::Region;
 
 use crate::digest::Digest;
-use crate::pattern::MethodPattern;
-use crate::policy::{Allow, Endpoint, Entry, Policy, RestRule, Traffic};
-use crate::schema;
+use crate::pattern::{HostForm, HostPattern};
+use crate::policy::{Allow, Endpoint, Entry, Policy, Role, Rule, Traffic};
+use crate::schema::Schema;
+use crate::vocabulary::{PluginName, Vocabulary};
 
 /// A Cedar policy set over the one schema: strictly validated, without templates.
 #[derive(Debug, Clone)]
@@ -40,6 +43,7 @@ pub struct Compiled {
     digest: Digest,
     origins: Arc<BTreeMap<String, Origin>>,
     globs: Globs,
+    schema: Arc<Schema>,
 }
 
 /// Which part of a policy file a Cedar policy came from.
@@ -81,16 +85,25 @@ pub enum CompileError {
 }
 
 impl Compiled {
-    /// Compiles the rule language.
+    /// Compiles the rule language, where there are no plugins. See [`Compiled::policy_over`].
     ///
     /// # Errors
-    /// None that a parsed policy can cause; should this code and the schema ever disagree, that is an error and
-    /// nothing is enforced.
+    /// A plugin that the policy names.
     pub fn policy(policy: &Policy) -> Result<Compiled, CompileError> {
+        Compiled::policy_over(policy, Role::Policy, Schema::standard())
+    }
+
+    /// Compiles the rule language. A rule about methods and paths is a rule about every operation that such a request can
+    /// be: in a policy at hosts that plugins speak for, in a ceiling wherever it applies.
+    ///
+    /// # Errors
+    /// A plugin, an action or an attribute that the schema does not have, and values of another kind than the attribute's.
+    pub fn policy_over(policy: &Policy, role: Role, schema: &Arc<Schema>) -> Result<Compiled, CompileError> {
+        let scope = Scope { role, schema, policy };
         let mut made = Vec::new();
         for (key, entry) in &policy.entries {
             for (at, endpoint) in entry.endpoints.iter().enumerate() {
-                compile_endpoint(key, entry, at, endpoint, &mut made);
+                compile_endpoint(&scope, key, entry, at, endpoint, &mut made)?;
             }
         }
         let mut origins = BTreeMap::new();
@@ -98,24 +111,29 @@ impl Compiled {
         let mut text = String::new();
         for (origin, template) in made {
             let id = template.id.0.to_string();
-            let invalid = |message: String| CompileError::Invalid {
-                file: "compiled policy".to_owned(),
-                policy: id.clone(),
-                message,
-            };
+            let invalid =
+                |message: String| CompileError::Invalid { file: COMPILED.to_owned(), policy: id.clone(), message };
             let policy = printable(template).map_err(invalid)?;
             text.push_str(&format!("// {id}\n{}\n\n", policy.to_cedar().unwrap_or_default()));
             policies.add(policy).map_err(|e| invalid(e.to_string()))?;
             origins.insert(id, origin);
         }
-        Compiled::validated(policies, text, origins, "compiled policy")
+        Compiled::validated(policies, text, origins, COMPILED, schema)
+    }
+
+    /// Reads hand-written Cedar, a ceiling, where there are no plugins. See [`Compiled::cedar_over`].
+    ///
+    /// # Errors
+    /// See there.
+    pub fn cedar(text: &str, file: &str) -> Result<Compiled, CompileError> {
+        Compiled::cedar_over(text, file, Schema::standard())
     }
 
     /// Reads hand-written Cedar: a ceiling.
     ///
     /// # Errors
     /// Text that is not Cedar, templates, policies that the schema does not admit, an empty set.
-    pub fn cedar(text: &str, file: &str) -> Result<Compiled, CompileError> {
+    pub fn cedar_over(text: &str, file: &str, schema: &Arc<Schema>) -> Result<Compiled, CompileError> {
         if let Some((line, message)) = depth::too_deep(text) {
             return Err(CompileError::Syntax { file: file.to_owned(), at: Some((line, 1)), message });
         }
@@ -139,7 +157,7 @@ impl Compiled {
                 "there is no policy; to allow nothing, write `forbid(principal, action, resource);`",
             ));
         }
-        Compiled::validated(policies, text.to_owned(), BTreeMap::new(), file)
+        Compiled::validated(policies, text.to_owned(), BTreeMap::new(), file, schema)
     }
 
     fn validated(
@@ -147,8 +165,9 @@ impl Compiled {
         text: String,
         origins: BTreeMap<String, Origin>,
         file: &str,
+        schema: &Arc<Schema>,
     ) -> Result<Compiled, CompileError> {
-        let result = Validator::new(schema::cedar().clone()).validate(&policies, ValidationMode::Strict);
+        let result = Validator::new(schema.cedar().clone()).validate(&policies, ValidationMode::Strict);
         if let Some(error) = result.validation_errors().next() {
             return Err(CompileError::Invalid {
                 file: file.to_owned(),
@@ -177,6 +196,7 @@ impl Compiled {
             digest,
             origins: Arc::new(origins),
             globs,
+            schema: Arc::clone(schema),
         })
     }
 
@@ -210,6 +230,11 @@ impl Compiled {
         &self.origins
     }
 
+    /// What the policies could speak about.
+    pub fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
     /// The patterns with `?` that the policies name.
     pub fn globs(&self) -> &Globs {
         &self.globs
@@ -222,27 +247,60 @@ fn printable(template: Template) -> Result<cedar_policy::Policy, String> {
     cedar_policy::Policy::from_pst(PstPolicy::Static(policy)).map_err(|e| e.to_string())
 }
 
-fn compile_endpoint(key: &str, entry: &Entry, at: usize, endpoint: &Endpoint, out: &mut Vec<(Origin, Template)>) {
-    let place = Place { key, at, entry, endpoint };
-    match &endpoint.traffic {
-        Traffic::Opaque => out.push(place.policy(Effect::Permit, None, ActionConstraint::Any, Vec::new())),
-        Traffic::Rest(rest) => {
-            match &rest.allow {
-                Allow::Access(access) => {
-                    let actions = conditions::actions(access.actions());
-                    out.push(place.policy(Effect::Permit, None, actions, Vec::new()));
-                }
-                Allow::Rules(rules) => {
-                    out.extend(rules.iter().enumerate().map(|(n, rule)| place.rule(Effect::Permit, n, rule)));
-                }
+/// What errors about compiled rules name as their file: whoever compiles knows the real one.
+const COMPILED: &str = "compiled policy";
+
+/// What a policy is compiled for.
+struct Scope<'a> {
+    role: Role,
+    schema: &'a Schema,
+    policy: &'a Policy,
+}
+
+fn compile_endpoint(
+    scope: &Scope<'_>,
+    key: &str,
+    entry: &Entry,
+    at: usize,
+    endpoint: &Endpoint,
+    out: &mut Vec<(Origin, Template)>,
+) -> Result<(), CompileError> {
+    let place = Place { scope, key, at, entry, endpoint };
+    let Traffic::Rest(rest) = &endpoint.traffic else {
+        out.push(place.policy(Effect::Permit, None, ActionConstraint::Any, Vec::new()));
+        return Ok(());
+    };
+    let vocabulary = rest.plugin().map(|name| place.vocabulary(name)).transpose()?;
+    match (&rest.allow, rest.protocol.as_ref().and(vocabulary)) {
+        (Allow::Access(access), Some(vocabulary)) => {
+            let actions = operation::access(vocabulary.name(), *access);
+            out.push(place.policy(Effect::Permit, None, actions, Vec::new()));
+        }
+        (Allow::Access(access), None) => {
+            let meant = rest::access(*access, place.carries_operations(Effect::Permit));
+            out.push(place.policy(Effect::Permit, None, meant.actions, meant.conditions));
+        }
+        (Allow::Rules(rules), _) => {
+            for (number, rule) in rules.iter().enumerate() {
+                out.push(place.rule(Effect::Permit, number, rule)?);
             }
-            out.extend(rest.deny.iter().enumerate().map(|(n, rule)| place.rule(Effect::Forbid, n, rule)));
         }
     }
+    for (number, rule) in rest.deny.iter().enumerate() {
+        out.push(place.rule(Effect::Forbid, number, rule)?);
+    }
+    Ok(())
+}
+
+/// Actions, and what else must hold of a request.
+struct Meant {
+    actions: ActionConstraint,
+    conditions: Vec<Expr>,
 }
 
 /// An endpoint in its policy.
 struct Place<'a> {
+    scope: &'a Scope<'a>,
     key: &'a str,
     at: usize,
     entry: &'a Entry,
@@ -250,29 +308,65 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn rule(&self, effect: Effect, number: usize, rule: &RestRule) -> (Origin, Template) {
-        let mut wanted = Vec::new();
-        let actions = match &rule.method {
-            MethodPattern::Any => conditions::actions(crate::policy::Access::Full.actions()),
-            MethodPattern::Exact(method) => {
-                if method.action() == "OTHER" {
-                    wanted.push(conditions::method(method));
-                }
-                match method.action() {
-                    "GET" => conditions::actions(&["GET", "HEAD"]),
-                    action => conditions::actions(&[action]),
-                }
+    fn rule(&self, effect: Effect, number: usize, rule: &Rule) -> Result<(Origin, Template), CompileError> {
+        let meant = match rule {
+            Rule::Rest(rule) => rest::rule(rule, effect, self.carries_operations(effect)),
+            Rule::Operation(rule) => {
+                let id = self.origin(effect, Some(number)).id();
+                let invalid = |message| CompileError::Invalid { file: COMPILED.to_owned(), policy: id, message };
+                operation::rule(rule, effect, self.scope.schema).map_err(invalid)?
             }
         };
-        wanted.extend(conditions::path(&rule.path));
-        for (name, globs) in &rule.query {
-            wanted.push(match effect {
-                Effect::Permit => conditions::query_is(name, globs),
-                // A deny that a repeated key could slip past would be no deny.
-                Effect::Forbid => conditions::query_may_be(name, globs),
-            });
+        Ok(self.policy(effect, Some(number), meant.actions, meant.conditions))
+    }
+
+    /// The vocabulary of a plugin that may speak for this endpoint.
+    fn vocabulary(&self, name: &PluginName) -> Result<&Vocabulary, CompileError> {
+        let invalid = |message| CompileError::Invalid {
+            file: COMPILED.to_owned(),
+            policy: format!("{}/endpoints/{}", self.key, self.at),
+            message,
+        };
+        let plugins = self.scope.schema.plugins();
+        let Some(plugin) = plugins.get(name) else {
+            let known: Vec<&str> = plugins.keys().map(PluginName::as_str).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            return Err(invalid(format!(
+                "there is no plugin named {name} (those given: {known}); give it with --plugin FILE"
+            )));
+        };
+        let vocabulary = &plugin.vocabulary;
+        let host = &self.endpoint.host;
+        let speaks = match host.form() {
+            _ if vocabulary.hosts().is_empty() || vocabulary.hosts().contains(host) => true,
+            HostForm::Exact(exact) => vocabulary.is_for(exact),
+            _ => false,
+        };
+        match speaks {
+            true => Ok(vocabulary),
+            false => {
+                let hosts: Vec<&str> = vocabulary.hosts().iter().map(HostPattern::as_str).collect();
+                Err(invalid(format!("{name} does not speak for {}, only for {}", host.as_str(), hosts.join(", "))))
+            }
         }
-        self.policy(effect, Some(number), actions, wanted)
+    }
+
+    /// Whether a request that a rule here is about may be read by a plugin, and then is an operation. A ceiling and a
+    /// deny are about such requests wherever they are.
+    fn carries_operations(&self, effect: Effect) -> bool {
+        let plugins = self.scope.schema.plugins();
+        if self.scope.role == Role::Ceiling || effect == Effect::Forbid {
+            return !plugins.is_empty();
+        }
+        let here = &self.endpoint.host;
+        plugins.values().any(|plugin| plugin.vocabulary.hosts().iter().any(|host| host.overlaps(here)))
+            || self.scope.policy.entries.values().flat_map(|entry| &entry.endpoints).any(|endpoint| {
+                endpoint.plugin().is_some_and(|name| plugins.contains_key(name)) && endpoint.host.overlaps(here)
+            })
+    }
+
+    fn origin(&self, effect: Effect, rule: Option<usize>) -> Origin {
+        Origin { policy: self.key.to_owned(), endpoint: self.at, rule, deny: effect == Effect::Forbid }
     }
 
     fn policy(
@@ -283,7 +377,7 @@ impl Place<'_> {
         wanted: Vec<Expr>,
     ) -> (Origin, Template) {
         let deny = effect == Effect::Forbid;
-        let origin = Origin { policy: self.key.to_owned(), endpoint: self.at, rule, deny };
+        let origin = self.origin(effect, rule);
         let mut all = conditions::host(&self.endpoint.host);
         all.push(conditions::ports(&self.endpoint.ports));
         all.extend(conditions::binaries(&self.entry.binaries, deny));

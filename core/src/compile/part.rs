@@ -11,6 +11,7 @@ use cedar_policy::{Policy, PolicySet};
 use super::{CompileError, Compiled, conditions, printable};
 use crate::pattern::HostPattern;
 use crate::request::Port;
+use crate::schema::{Schema, carried_by};
 
 /// Requests by destination and action.
 #[derive(Debug, Clone)]
@@ -19,7 +20,7 @@ pub struct Region {
     pub host: HostPattern,
     /// Their ports; empty for any.
     pub ports: Vec<Port>,
-    /// Their Cedar actions, such as `PUT`; empty for any.
+    /// Their Cedar actions, such as `PUT`, with every operation that such a method carries; empty for any.
     pub actions: Vec<&'static str>,
 }
 
@@ -44,7 +45,7 @@ impl Compiled {
                 message,
             };
             let policy = match region {
-                Some(region) if !is_forbid(policy) => match narrowed(policy, region).map_err(&invalid)? {
+                Some(region) if !is_forbid(policy) => match narrowed(policy, region, &self.schema).map_err(&invalid)? {
                     Some(policy) => policy,
                     None => continue,
                 },
@@ -54,22 +55,24 @@ impl Compiled {
             policies.add(policy).map_err(|e| invalid(e.to_string()))?;
             origins.extend(self.origins.get(&id).map(|origin| (id.clone(), origin.clone())));
         }
-        Compiled::validated(policies, text, origins, "part of a policy")
+        Compiled::validated(policies, text, origins, "part of a policy", &self.schema)
     }
 }
 
 /// `None` where the permit is for none of the region's actions.
-fn narrowed(policy: &Policy, region: &Region) -> Result<Option<Policy>, String> {
+fn narrowed(policy: &Policy, region: &Region, schema: &Schema) -> Result<Option<Policy>, String> {
     let tree = policy.to_pst().map_err(|e| e.to_string())?;
     let PstPolicy::Static(tree) = tree else { return Err("a template-linked policy".to_owned()) };
     let mut tree: Template = tree.body().clone();
     debug_assert_eq!(tree.effect, Effect::Permit);
     if !region.actions.is_empty() {
+        let in_region = |id: &str| region.actions.iter().any(|of| id == *of || schema.is_in(id, &carried_by(of)));
         let wanted: Vec<&str> = match &tree.action {
-            ActionConstraint::Any => region.actions.clone(),
-            ActionConstraint::Eq(uid) => region.actions.iter().copied().filter(|id| uid.eid == *id).collect(),
+            ActionConstraint::Any => schema.requests().filter(|id| in_region(id)).collect(),
+            ActionConstraint::Eq(uid) => schema.requests().filter(|id| in_region(id) && uid.eid == *id).collect(),
             ActionConstraint::In(uids) => {
-                region.actions.iter().copied().filter(|id| uids.iter().any(|uid| uid.eid == *id)).collect()
+                let named = |id: &&str| in_region(id) && uids.iter().any(|uid| schema.is_in(id, &uid.eid));
+                schema.requests().filter(named).collect()
             }
         };
         if wanted.is_empty() {

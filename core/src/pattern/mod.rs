@@ -6,10 +6,12 @@
 mod glob;
 mod host;
 mod path;
+mod value;
 
 pub use glob::Glob;
 pub use host::{HostForm, HostPattern};
 pub use path::{BinaryPattern, PathPattern, SEGMENTS_FROM_EITHER_END, Segment};
+pub use value::{ValueForm, ValuePattern};
 
 use crate::request::Method;
 

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{Access, Allow, Endpoint, Entry, OnMiss, ParseError, ParseErrors, Policy, Rest, RestRule, Role, Traffic};
-use crate::pattern::{BinaryPattern, Glob, HostPattern, MethodPattern, PathPattern};
+use super::{
+    Access, Allow, Endpoint, Entry, OnMiss, OperationRule, ParseError, ParseErrors, Policy, Rest, RestRule, Role, Rule,
+    Traffic, Wanted,
+};
+use crate::pattern::{BinaryPattern, Glob, HostPattern, MethodPattern, PathPattern, ValuePattern};
 use crate::request::{PathOptions, Port};
 use crate::tree::{Node, TreeError, Value};
+use crate::vocabulary::PluginName;
 
 /// How many alternatives one list of binaries, ports or query values may have: they become one expression.
 const MAX_ALTERNATIVES: usize = 256;
@@ -291,11 +295,13 @@ impl<'f> Decoder<'f> {
             Some(spot) => self.choice(&spot, &[("auto", true), ("person", false)]),
             None => Some(false),
         };
-        let inspected = match fields.get("protocol") {
-            Some(spot) => self.choice(&spot, &[("rest", ())]).map(|()| true),
-            None => Some(false),
+        let traffic = match fields.get("protocol") {
+            Some(spot) => match self.protocol(&spot) {
+                Some(protocol) => self.rest(&fields, protocol).map(Traffic::Rest),
+                None => None,
+            },
+            None => self.opaque(&fields),
         };
-        let traffic = if inspected? { self.rest(&fields).map(Traffic::Rest) } else { self.opaque(&fields) };
         Some(Endpoint { host: host?, ports: ports?, traffic: traffic?, expires_at, review_auto: review_auto? })
     }
 
@@ -350,6 +356,17 @@ impl<'f> Decoder<'f> {
         }
     }
 
+    /// `rest`, or a plugin's name; whether there is such a plugin is known where policies are compiled.
+    fn protocol(&mut self, spot: &Spot<'_>) -> Option<Option<PluginName>> {
+        match self.text(spot)? {
+            "rest" => Some(None),
+            name => match PluginName::parse(name) {
+                Ok(name) => Some(Some(name)),
+                Err(_) => self.fail(spot, format!("{name:?} is neither rest nor a plugin's name")),
+            },
+        }
+    }
+
     fn opaque(&mut self, fields: &Fields<'_>) -> Option<Traffic> {
         for key in ["access", "rules", "deny_rules", "allow_encoded_slash", "path_params"] {
             if let Some(spot) = fields.get(key) {
@@ -360,11 +377,11 @@ impl<'f> Decoder<'f> {
         Some(Traffic::Opaque)
     }
 
-    fn rest(&mut self, fields: &Fields<'_>) -> Option<Rest> {
+    fn rest(&mut self, fields: &Fields<'_>, protocol: Option<PluginName>) -> Option<Rest> {
         let deny = match fields.get("deny_rules") {
             Some(spot) => {
                 let spots = self.list(&spot)?;
-                self.each(spots, Self::rest_rule)
+                self.each(spots, Self::rule)
             }
             None => Some(Vec::new()),
         };
@@ -386,11 +403,18 @@ impl<'f> Decoder<'f> {
         let strip_params = fields
             .get("path_params")
             .is_some_and(|spot| self.choice(&spot, &[("refuse", false), ("strip", true)]) == Some(true));
-        Some(Rest { allow: allow?, deny: deny?, paths: PathOptions { allow_encoded_slash, strip_params } })
+        let paths = PathOptions { allow_encoded_slash, strip_params };
+        let rest = Rest { protocol, allow: allow?, deny: deny?, paths };
+        let spoken = rest.plugin();
+        if let Some(other) = rest.rules().filter_map(Rule::operation).find(|rule| Some(rule.plugin()) != spoken) {
+            let (action, spoken) = (other.action(), spoken.map_or("", PluginName::as_str));
+            return self.fail(&fields.spot, format!("{action} is not {spoken}'s; one endpoint speaks one protocol"));
+        }
+        Some(rest)
     }
 
     /// A non-empty list of `{allow: {…}}`.
-    pub(crate) fn rules(&mut self, spot: &Spot<'_>) -> Option<Vec<RestRule>> {
+    pub(crate) fn rules(&mut self, spot: &Spot<'_>) -> Option<Vec<Rule>> {
         let spots = self.list(spot)?;
         if spots.is_empty() {
             return self.fail(spot, "at least one rule");
@@ -398,8 +422,79 @@ impl<'f> Decoder<'f> {
         self.each(spots, |this, spot| {
             let fields = this.fields(spot, &["allow"])?;
             let spot = this.required(&fields, "allow")?;
-            this.rest_rule(spot)
+            this.rule(spot)
         })
+    }
+
+    fn rule(&mut self, spot: Spot<'_>) -> Option<Rule> {
+        match spot.member("action") {
+            Some(_) => self.operation_rule(spot).map(Rule::Operation),
+            None => self.rest_rule(spot).map(Rule::Rest),
+        }
+    }
+
+    fn operation_rule(&mut self, spot: Spot<'_>) -> Option<OperationRule> {
+        let fields = self.fields(spot, &["action", "where"])?;
+        let spot = self.required(&fields, "action")?;
+        let action = self.text(&spot)?;
+        let attributes = match fields.get("where") {
+            Some(spot) => self.wanted(spot)?,
+            None => BTreeMap::new(),
+        };
+        OperationRule::new(action, attributes).or_else(|problem| self.fail(&spot, problem).ok_or(())).ok()
+    }
+
+    fn wanted(&mut self, spot: Spot<'_>) -> Option<BTreeMap<String, Wanted>> {
+        let Value::Map(items) = &spot.node.value else {
+            return self.fail(&spot, "expected a map from attributes to a value, a glob or {any: [..]}");
+        };
+        let fields = Fields { spot, items };
+        let mut wanted = BTreeMap::new();
+        for (name, spot) in fields.all() {
+            let value = match &spot.node.value {
+                Value::Map(items) if !is_value(items) => {
+                    let mut named = BTreeMap::new();
+                    for (name, spot) in (Fields { spot, items }).all() {
+                        if name.is_empty() || name.chars().any(char::is_control) {
+                            return self
+                                .fail(&spot, "a field's name has at least one character and no control characters");
+                        }
+                        named.insert(name.to_owned(), self.values(spot)?);
+                    }
+                    Wanted::Fields(named)
+                }
+                _ => Wanted::OneOf(self.values(spot)?),
+            };
+            wanted.insert(name.to_owned(), value);
+        }
+        Some(wanted)
+    }
+
+    /// A value, or `{any: [..]}` of several.
+    fn values(&mut self, spot: Spot<'_>) -> Option<Vec<ValuePattern>> {
+        let Some(list) = spot.member("any") else { return Some(vec![self.value(spot)?]) };
+        self.fields(spot, &["any"])?;
+        // None at all is for a set that is to be empty.
+        let spots = self.list(&list)?;
+        if spots.len() > MAX_ALTERNATIVES {
+            return self.fail(&list, too_many("values"));
+        }
+        self.each(spots, Self::value)
+    }
+
+    fn value(&mut self, spot: Spot<'_>) -> Option<ValuePattern> {
+        let (spot, pattern) = match spot.member("exact") {
+            Some(exact) => {
+                self.fields(spot, &["exact"])?;
+                let pattern = ValuePattern::exact(self.text(&exact)?);
+                (exact, pattern)
+            }
+            None => {
+                let pattern = ValuePattern::parse(self.text(&spot)?);
+                (spot, pattern)
+            }
+        };
+        pattern.or_else(|error| self.fail(&spot, error.to_string()).ok_or(error)).ok()
     }
 
     fn rest_rule(&mut self, spot: Spot<'_>) -> Option<RestRule> {
@@ -459,47 +554,25 @@ impl<'f> Decoder<'f> {
         Some(Glob::parse(text))
     }
 
-    /// An L4 endpoint would silently void the rules of an inspected one that could match the same connection.
+    /// Endpoints that could match the same connection and would be in each other's way.
     fn layers(&mut self, policy: &Policy, fields: &Fields<'_>) {
-        if let Some(clash) = policy.layer_clash() {
-            let at = fields
-                .get(&clash.opaque.0)
-                .and_then(|entry| entry.descend(&["endpoints", &clash.opaque.1.to_string()]));
+        if let Some(clash) = policy.clash() {
+            let (key, index) = clash.place();
+            let at = fields.get(key).and_then(|entry| entry.descend(&["endpoints", &index.to_string()]));
             self.fail::<()>(at.as_ref().unwrap_or(&fields.spot), clash.to_string());
         }
     }
 }
 
-/// Two endpoints that could match the same connection, one opaque and one inspected.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "this L4 endpoint would let through everything that {}/endpoints/{} inspects on the same host and port; \
-     give them different hosts or ports, or make both inspected",
-    .inspected.0, .inspected.1
-)]
-pub(crate) struct LayerClash {
-    opaque: (String, usize),
-    inspected: (String, usize),
-}
-
-impl Policy {
-    /// The first pair of endpoints that makes this no policy (a ceiling may have such pairs).
-    pub(crate) fn layer_clash(&self) -> Option<LayerClash> {
-        let all = || {
-            self.entries.iter().flat_map(|(key, entry)| {
-                entry.endpoints.iter().enumerate().map(move |(at, endpoint)| (key, at, endpoint))
-            })
-        };
-        let inspected: Vec<_> = all().filter(|(_, _, endpoint)| endpoint.traffic != Traffic::Opaque).collect();
-        for (key, at, opaque) in all().filter(|(_, _, endpoint)| endpoint.traffic == Traffic::Opaque) {
-            let clash = inspected.iter().find(|(_, _, other)| {
-                other.host.overlaps(&opaque.host) && other.ports.iter().any(|port| opaque.ports.contains(port))
-            });
-            if let Some((other, index, _)) = clash {
-                return Some(LayerClash { opaque: (key.clone(), at), inspected: ((*other).clone(), *index) });
-            }
-        }
-        None
+/// Whether a map is one value, `{any: [..]}` or `{exact: text}`, and not fields by their names.
+fn is_value(items: &[(String, Node)]) -> bool {
+    match items {
+        [(key, node)] => match key.as_str() {
+            "any" => matches!(node.value, Value::List(_)),
+            "exact" => matches!(node.value, Value::Scalar { .. }),
+            _ => false,
+        },
+        _ => false,
     }
 }
 
@@ -510,9 +583,7 @@ fn too_many(what: &str) -> String {
 fn unknown_field(key: &str, known: &[&str]) -> String {
     let later = match key {
         "filesystem_policy" | "landlock" | "process" => Some("is the sandbox's, and nothing here would enforce it"),
-        "ask_timeout" | "max_uses" | "action" | "where" | "allowed_ips" | "tls" => {
-            Some("is not enforced by this version")
-        }
+        "ask_timeout" | "max_uses" | "allowed_ips" | "tls" => Some("is not enforced by this version"),
         _ => None,
     };
     if let Some(why) = later {

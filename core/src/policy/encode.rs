@@ -3,7 +3,9 @@
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
-use super::{Allow, Endpoint, Entry, OnMiss, Policy, RestRule, Traffic};
+use super::{Allow, Endpoint, Entry, OnMiss, OperationRule, Policy, RestRule, Rule, Traffic, Wanted};
+use crate::pattern::{ValueForm, ValuePattern};
+use crate::vocabulary::PluginName;
 
 impl Policy {
     /// The policy as JSON in the rule language's shape.
@@ -48,7 +50,7 @@ impl Endpoint {
             ports => out.insert("ports".into(), json!(ports)),
         };
         if let Traffic::Rest(rest) = &self.traffic {
-            out.insert("protocol".into(), json!("rest"));
+            out.insert("protocol".into(), json!(rest.protocol.as_ref().map_or("rest", PluginName::as_str)));
             match &rest.allow {
                 Allow::Access(access) => drop(out.insert("access".into(), json!(access.as_str()))),
                 Allow::Rules(rules) if rules.is_empty() => {}
@@ -58,7 +60,7 @@ impl Endpoint {
                 }
             }
             if !rest.deny.is_empty() {
-                out.insert("deny_rules".into(), rest.deny.iter().map(RestRule::to_json).collect());
+                out.insert("deny_rules".into(), rest.deny.iter().map(Rule::to_json).collect());
             }
             if rest.paths.allow_encoded_slash {
                 out.insert("allow_encoded_slash".into(), json!(true));
@@ -74,6 +76,56 @@ impl Endpoint {
             out.insert("review".into(), json!("auto"));
         }
         Value::Object(out)
+    }
+}
+
+impl Rule {
+    /// The rule as JSON in the rule language's shape, without the `allow` around it.
+    pub fn to_json(&self) -> Value {
+        match self {
+            Rule::Rest(rule) => rule.to_json(),
+            Rule::Operation(rule) => rule.to_json(),
+        }
+    }
+}
+
+impl OperationRule {
+    /// The rule as JSON in the rule language's shape, without the `allow` around it.
+    pub fn to_json(&self) -> Value {
+        let mut out = Map::from_iter([("action".to_owned(), json!(self.action()))]);
+        if !self.attributes.is_empty() {
+            let attributes = self.attributes.iter().map(|(name, wanted)| {
+                let value = match wanted {
+                    Wanted::OneOf(values) => one_of(values),
+                    Wanted::Fields(fields) => {
+                        fields.iter().map(|(name, values)| (name.clone(), field(name, values))).collect()
+                    }
+                };
+                (name.clone(), value)
+            });
+            out.insert("where".into(), Value::Object(attributes.collect()));
+        }
+        Value::Object(out)
+    }
+}
+
+/// A field named `exact` is told from a value in its longer form.
+fn field(name: &str, values: &[ValuePattern]) -> Value {
+    match values {
+        [one] if name == "exact" && *one.form() == ValueForm::Exact => json!({ "exact": one.as_str() }),
+        [_] if name == "exact" => json!({ "any": values.iter().map(ValuePattern::as_str).collect::<Vec<_>>() }),
+        values => one_of(values),
+    }
+}
+
+fn one_of(values: &[ValuePattern]) -> Value {
+    let value = |value: &ValuePattern| match value.needs_exact() {
+        true => json!({ "exact": value.as_str() }),
+        false => json!(value.as_str()),
+    };
+    match values {
+        [one] => value(one),
+        many => json!({ "any": many.iter().map(value).collect::<Vec<_>>() }),
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`Policy::parse`] is the only way in from text and [`Policy::to_yaml`] the way out; the two round-trip. Nothing
 //! here decides anything: [`crate::compile`] gives a policy its meaning, in Cedar.
 
+mod clash;
 mod decode;
 mod encode;
 pub mod json_schema;
@@ -12,8 +13,10 @@ use std::fmt;
 
 pub(crate) use decode::{Decoder, Spot};
 
-use crate::pattern::{BinaryPattern, Glob, HostPattern, MethodPattern, PathPattern};
+use crate::denial::DeniedOperation;
+use crate::pattern::{BinaryPattern, Glob, HostPattern, MethodPattern, PathPattern, ValueForm, ValuePattern};
 use crate::request::{PathOptions, Port};
+use crate::vocabulary::PluginName;
 
 /// A policy, or a ceiling written in the rule language.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -70,12 +73,30 @@ pub enum Traffic {
 /// What an inspected HTTP endpoint allows and denies.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rest {
+    /// The plugin that the endpoint's `protocol` names; `None` for `rest`.
+    pub protocol: Option<PluginName>,
     /// What is allowed.
     pub allow: Allow,
     /// What is denied whatever any entry allows.
-    pub deny: Vec<RestRule>,
+    pub deny: Vec<Rule>,
     /// How paths are read.
     pub paths: PathOptions,
+}
+
+impl Rest {
+    /// The plugin that says what requests mean here: that of the protocol, or else that whose actions the rules name.
+    pub fn plugin(&self) -> Option<&PluginName> {
+        self.protocol.as_ref().or_else(|| self.rules().find_map(|rule| Some(rule.operation()?.plugin())))
+    }
+
+    /// What is allowed and what is denied, as far as it is rules.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        let allowed = match &self.allow {
+            Allow::Rules(rules) => rules.as_slice(),
+            Allow::Access(_) => &[],
+        };
+        allowed.iter().chain(&self.deny)
+    }
 }
 
 /// An access preset or rules, never both.
@@ -84,7 +105,7 @@ pub enum Allow {
     /// A preset.
     Access(Access),
     /// Rules; empty only where the endpoint exists for its denies.
-    Rules(Vec<RestRule>),
+    Rules(Vec<Rule>),
 }
 
 impl Default for Allow {
@@ -122,6 +143,148 @@ impl Access {
             Access::Full => &["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "OTHER"],
         }
     }
+}
+
+/// Some requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rule {
+    /// By what is on the wire.
+    Rest(RestRule),
+    /// By what they mean.
+    Operation(OperationRule),
+}
+
+impl Rule {
+    /// The rule, if it is about what is on the wire.
+    pub fn rest(&self) -> Option<&RestRule> {
+        match self {
+            Rule::Rest(rule) => Some(rule),
+            Rule::Operation(_) => None,
+        }
+    }
+
+    /// The rule, if it is about what requests mean.
+    pub fn operation(&self) -> Option<&OperationRule> {
+        match self {
+            Rule::Operation(rule) => Some(rule),
+            Rule::Rest(_) => None,
+        }
+    }
+}
+
+/// Requests, by a plugin's action and what it says of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperationRule {
+    plugin: PluginName,
+    action: String,
+    /// What each named attribute must be. Attributes not named are free.
+    pub attributes: BTreeMap<String, Wanted>,
+}
+
+impl OperationRule {
+    /// A rule about an action such as `github::contents.write`.
+    ///
+    /// # Errors
+    /// What is wrong with the action, quoting it. Whether a plugin declares it is known where policies are compiled.
+    pub fn new(action: &str, attributes: BTreeMap<String, Wanted>) -> Result<OperationRule, String> {
+        match action.split_once("::") {
+            Some((plugin, name)) if !name.is_empty() && !name.chars().any(|c| c.is_whitespace() || c.is_control()) => {
+                let plugin = PluginName::parse(plugin)?;
+                Ok(OperationRule { plugin, action: action.to_owned(), attributes })
+            }
+            _ => Err(format!("{action:?} is not a plugin's action such as github::contents.write")),
+        }
+    }
+
+    /// The plugin's name.
+    pub fn plugin(&self) -> &PluginName {
+        &self.plugin
+    }
+
+    /// The action's id, with the plugin's name in front.
+    pub fn action(&self) -> &str {
+        &self.action
+    }
+
+    /// The same, whatever is said of the action.
+    pub fn without_attributes(&self) -> OperationRule {
+        OperationRule { attributes: BTreeMap::new(), ..self.clone() }
+    }
+
+    /// Whether it is about an operation, as a denial tells it.
+    pub fn matches(&self, operation: &DeniedOperation) -> bool {
+        self.action == operation.action
+            && self
+                .attributes
+                .iter()
+                .all(|(name, wanted)| operation.attributes.get(name).is_some_and(|value| wanted.matches(value)))
+    }
+
+    /// The conditions that more than one value fits, as `name=pattern`.
+    pub fn wide(&self) -> impl Iterator<Item = String> {
+        self.conditions().filter(|(_, values)| !matches!(values, [one] if *one.form() == ValueForm::Exact)).map(text)
+    }
+
+    /// Each attribute, or field as `attribute.field`, with its values.
+    fn conditions(&self) -> impl Iterator<Item = (String, &[ValuePattern])> {
+        self.attributes.iter().flat_map(|(name, wanted)| match wanted {
+            Wanted::OneOf(values) => vec![(name.clone(), values.as_slice())],
+            Wanted::Fields(fields) => {
+                fields.iter().map(|(field, values)| (format!("{name}.{field}"), values.as_slice())).collect()
+            }
+        })
+    }
+}
+
+/// As reviewers read it: `github::contents.write owner=acme path=docs/**`.
+impl fmt::Display for OperationRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.action)?;
+        self.conditions().map(text).try_for_each(|condition| write!(f, " {condition}"))
+    }
+}
+
+/// `name=value`, or `name={a, b}`; a value that could be misread is quoted.
+fn text((name, values): (String, &[ValuePattern])) -> String {
+    let value = |value: &ValuePattern| {
+        let odd = |c: char| c.is_whitespace() || "{},=\"'".contains(c) || !(' '..='~').contains(&c);
+        match value.needs_exact() || value.as_str().is_empty() || value.as_str().contains(odd) {
+            true => format!("{:?}", value.as_str()),
+            false => value.as_str().to_owned(),
+        }
+    };
+    match values {
+        [one] => format!("{name}={}", value(one)),
+        many => format!("{name}={{{}}}", many.iter().map(value).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+impl Wanted {
+    /// Whether a value, as a denial tells it, is wanted.
+    fn matches(&self, value: &serde_json::Value) -> bool {
+        use serde_json::Value;
+        let any = |values: &[ValuePattern], text: &str| values.iter().any(|pattern| pattern.matches(text));
+        match (self, value) {
+            (Wanted::OneOf(values), Value::String(text)) => any(values, text),
+            (Wanted::OneOf(values), Value::Array(items)) => {
+                items.iter().all(|item| item.as_str().is_some_and(|text| any(values, text)))
+            }
+            (Wanted::OneOf(values), Value::Number(_) | Value::Bool(_)) => any(values, &value.to_string()),
+            (Wanted::Fields(wanted), Value::Object(fields)) => wanted
+                .iter()
+                .all(|(name, values)| fields.get(name).and_then(Value::as_str).is_some_and(|text| any(values, text))),
+            _ => false,
+        }
+    }
+}
+
+/// What an attribute must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// One of these; of a set, every element.
+    OneOf(Vec<ValuePattern>),
+    /// Of fields: each of these must be there and be one of its values. Fields not named are free.
+    Fields(BTreeMap<String, Vec<ValuePattern>>),
 }
 
 /// Requests, by method, path and query.

@@ -12,7 +12,11 @@ pub use authority::{Authority, Host, Port};
 pub use path::{CanonicalPath, PathOptions, may_stay_encoded, may_stay_literal};
 pub use query::{Query, QueryValue};
 
+use std::sync::Arc;
+
 use smol_str::SmolStr;
+
+use crate::vocabulary::Meaning;
 
 /// Why an input has no single reading. The text never contains a query string.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -145,15 +149,32 @@ pub enum Operation {
         method: Method,
         /// Its canonical target.
         target: Target,
+        /// What it means in a plugin's words, where one was asked. A request of several operations is decided as
+        /// several, which differ in this alone.
+        meaning: Option<Arc<Meaning>>,
     },
 }
 
 impl Operation {
     /// The Cedar action's id.
-    pub fn action(&self) -> &'static str {
+    pub fn action(&self) -> &str {
         match self {
             Operation::Connect => "connect",
-            Operation::Http { method, .. } => method.action(),
+            Operation::Http { meaning: Some(meaning), .. } => meaning.action(),
+            Operation::Http { method, meaning: None, .. } => method.action(),
+        }
+    }
+
+    /// A request that no plugin was asked about.
+    pub fn http(method: Method, target: Target) -> Operation {
+        Operation::Http { method, target, meaning: None }
+    }
+
+    /// What it means in a plugin's words.
+    pub fn meaning(&self) -> Option<&Meaning> {
+        match self {
+            Operation::Http { meaning, .. } => meaning.as_deref(),
+            Operation::Connect => None,
         }
     }
 }

@@ -81,6 +81,11 @@ impl CanonicalPath {
     pub fn segments(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.0.get(1..).unwrap_or_default().split('/')
     }
+
+    /// The segments, percent-decoded; `None` where one of them is no UTF-8.
+    pub fn decoded_segments(&self) -> Option<Vec<String>> {
+        self.segments().map(decoded).collect()
+    }
 }
 
 impl std::fmt::Display for CanonicalPath {
@@ -140,6 +145,19 @@ fn segment(piece: &str, options: &PathOptions) -> Result<String, &'static str> {
         return Err("a doubly encoded '.', '/', '\\', ';' or '%' is decoded twice by some servers");
     }
     Ok(out)
+}
+
+/// What a canonical segment stands for; `None` where that is no UTF-8.
+fn decoded(segment: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(segment.len());
+    let mut bytes = segment.bytes();
+    while let Some(byte) = bytes.next() {
+        out.push(match byte {
+            b'%' => hex_pair(&mut bytes)?,
+            _ => byte,
+        });
+    }
+    String::from_utf8(out).ok()
 }
 
 /// How the overlong encodings in three and four bytes begin.
@@ -215,6 +233,23 @@ mod tests {
             if let Ok(path) = path {
                 assert_eq!(CanonicalPath::parse(path.as_str(), &strict).as_ref(), Ok(&path), "idempotent: {input:?}");
             }
+        }
+    }
+
+    #[test]
+    fn segments_decode_once() {
+        let strict = PathOptions { allow_encoded_slash: true, ..PathOptions::default() };
+        let cases = [
+            ("/", Some(vec![""])),
+            ("/a/", Some(vec!["a", ""])),
+            ("/a%20b/%E2%82%AC", Some(vec!["a b", "€"])),
+            ("/a%2fb/*", Some(vec!["a/b", "*"])),
+            ("/%25+1", Some(vec!["%+1"])),
+            ("/ok/%80", None),
+        ];
+        for (input, expect) in cases {
+            let decoded = CanonicalPath::parse(input, &strict).unwrap().decoded_segments();
+            assert_eq!(decoded, expect.map(|expect| expect.into_iter().map(str::to_owned).collect()), "{input:?}");
         }
     }
 

@@ -76,6 +76,11 @@ impl Query {
         }
     }
 
+    /// The decoded pairs in order, repeated keys included; the value is empty where there was none.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
     /// The decoded keys, each once, in order of first occurrence.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.pairs.iter().enumerate().filter_map(|(at, (key, _))| {

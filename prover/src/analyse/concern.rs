@@ -8,6 +8,7 @@ use narrowgate_core::cedar;
 use crate::ceiling::Ceiling;
 use crate::language::{ABSENT, REPEATED};
 use crate::lower::{ANCESTORS, Value, Var};
+use crate::operation;
 use crate::verdict::Counterexample;
 
 /// Why a ceiling does not allow a request.
@@ -40,7 +41,9 @@ pub fn concern(ceiling: &Ceiling, found: &Counterexample) -> Concern {
 /// Cedar itself says which forbids decide.
 fn forbidding(ceiling: &Ceiling, found: &Counterexample) -> Vec<String> {
     let compiled = ceiling.compiled();
-    let Ok((asked, entities)) = cedar::request(&found.request, compiled.globs()) else { return Vec::new() };
+    let Ok((asked, entities)) = cedar::request(&found.request, compiled.schema(), compiled.globs()) else {
+        return Vec::new();
+    };
     let response = Authorizer::new().is_authorized(&asked, compiled.policies(), &entities);
     let is_forbid =
         |id: &&cedar_policy::PolicyId| compiled.policies().policy(id).is_some_and(|p| p.effect() == Effect::Forbid);
@@ -54,7 +57,7 @@ fn nearest(ceiling: &Ceiling, found: &Counterexample) -> Vec<Near> {
     let action = found.request.operation.action();
     // By permit: the alternative that lacks least, in any environment.
     let mut best: BTreeMap<usize, (usize, Vec<String>)> = BTreeMap::new();
-    let here = side.envs.iter().position(|env| env.action == action);
+    let here = side.envs().iter().position(|env| env.action == action);
     for entry in side.permits.entries() {
         let lacking = || entry.cube.iter().filter(|(var, con)| !con.holds(&value(found, var))).map(|(var, _)| var);
         if lacking().any(|var| *var == Var::Host) {
@@ -99,7 +102,9 @@ pub(super) fn name(var: &Var) -> String {
         Var::Path => "path".to_owned(),
         Var::AnyMethod => "method".to_owned(),
         Var::Empty(set) => format!("whether {set} is empty"),
-        Var::Long(path) | Var::Flag(path) | Var::Has(path) | Var::Text(path) | Var::Member(path, _) => path.to_string(),
+        Var::Long(path) | Var::Flag(path) | Var::Has(path) | Var::Text(path) => path.to_string(),
+        Var::Member(path, _) | Var::Among(path, _) => path.to_string(),
+        Var::Field(path, name) => format!("{path} {name:?}"),
     }
 }
 
@@ -109,8 +114,11 @@ fn value(found: &Counterexample, var: &Var) -> Value {
     let request = &found.request;
     let (method, path) = match &request.operation {
         Operation::Connect => (String::new(), String::new()),
-        Operation::Http { method, target } => (method.as_str().to_owned(), target.path.as_str().to_owned()),
+        Operation::Http { method, target, .. } => (method.as_str().to_owned(), target.path.as_str().to_owned()),
     };
+    if let Some(said) = operation::value(request.operation.meaning(), var) {
+        return said;
+    }
     match var {
         Var::Port => Value::Number(request.port.get().into()),
         Var::Now => Value::Number(request.now),
@@ -124,15 +132,19 @@ fn value(found: &Counterexample, var: &Var) -> Value {
             ANCESTORS => request.process.ancestors.is_empty(),
             _ => found.query.values().all(|values| values.len() < 2),
         }),
-        // What plugins declare is in no request yet.
-        Var::Long(_) => Value::Number(0),
-        Var::Text(_) => Value::Text(String::new()),
-        Var::Flag(_) | Var::Has(_) | Var::Member(..) => Value::Is(false),
         Var::Path => Value::Text(path),
         Var::Query(key) => Value::Text(match found.query.get(key.as_str()).map(Vec::as_slice) {
             None | Some([]) => ABSENT.to_owned(),
             Some([one]) => one.clone(),
             Some(_) => REPEATED.to_owned(),
         }),
+        // Said above.
+        Var::Long(_)
+        | Var::Text(_)
+        | Var::Flag(_)
+        | Var::Has(_)
+        | Var::Member(..)
+        | Var::Among(..)
+        | Var::Field(..) => Value::Is(false),
     }
 }

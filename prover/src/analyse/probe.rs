@@ -77,7 +77,7 @@ impl<'a> Replay<'a> {
     pub(super) fn of(&self, permits: &[&str], request: &Request) -> Option<Replayed> {
         let permits = permits.iter().map(|id| self.compiled.policies().policy(&PolicyId::new(id)).cloned());
         let permits = PolicySet::from_policies(permits.collect::<Option<Vec<Policy>>>()?).ok()?;
-        let (asked, entities) = cedar::request(request, self.compiled.globs()).ok()?;
+        let (asked, entities) = cedar::request(request, self.compiled.schema(), self.compiled.globs()).ok()?;
         let reasons = |set: &PolicySet| {
             let response = Authorizer::new().is_authorized(&asked, set, &entities);
             let reasons = response.diagnostics().reason().map(ToString::to_string).collect();

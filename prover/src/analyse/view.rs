@@ -55,7 +55,7 @@ impl<'a> View<'a> {
 
     /// The request environments.
     pub(super) fn envs(&self) -> &'a [Env] {
-        &self.side.envs
+        self.side.envs()
     }
 
     /// The permits that can have a point in common with a part, with their numbers.

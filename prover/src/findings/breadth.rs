@@ -3,7 +3,7 @@
 use narrowgate_core::denial::is_http;
 use narrowgate_core::finding::{Finding, FindingName};
 use narrowgate_core::pattern::{HostForm, MethodPattern, Segment};
-use narrowgate_core::policy::{Access, RestRule};
+use narrowgate_core::policy::{Access, OperationRule, RestRule, Rule};
 use narrowgate_core::request::Port;
 use serde_json::Value;
 
@@ -58,7 +58,8 @@ pub(super) fn findings(change: &Change<'_>, evidence: &Evidence) -> Vec<Finding>
                 known.methods(access.actions(), &mut out);
                 known.whole_host(access, &mut out);
             }
-            What::Rule(_, rule) => {
+            What::Rule(_, Rule::Operation(rule)) => known.operation(rule, &mut out),
+            What::Rule(_, Rule::Rest(rule)) => {
                 if rule.method == MethodPattern::Any {
                     known.methods(Access::Full.actions(), &mut out);
                 }
@@ -237,6 +238,15 @@ impl Known<'_> {
         if let Some(Segment::Glob(glob)) = rule.path.segments().iter().find(|s| matches!(s, Segment::Glob(_))) {
             let detail = format!("{path} has the wildcard segment {glob}{}.", self.asked(Record::text));
             out.add(FindingName::PathWildcard, at, path, detail, self.tightest());
+        }
+    }
+
+    /// An attribute that is left free, or is a pattern, is more than the denied requests were.
+    fn operation(&self, rule: &OperationRule, out: &mut Notes) {
+        let wide: Vec<String> = rule.wide().collect();
+        if let Some(first) = wide.first() {
+            let detail = format!("{rule} is for every {first} that fits it{}.", self.asked(Record::text));
+            out.add(FindingName::PathWildcard, self.grant.pointer(), first.as_str(), detail, self.tightest());
         }
     }
 

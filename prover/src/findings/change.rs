@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use narrowgate_core::compile::{Compiled, Origin};
-use narrowgate_core::policy::{Access, Allow, Endpoint, Entry, Policy, RestRule, Traffic};
+use narrowgate_core::policy::{Access, Allow, Endpoint, Entry, Policy, Rule, Traffic};
 
 /// A policy in force and the one that would take its place.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +34,7 @@ pub(super) struct Grant<'a> {
 pub(super) enum What<'a> {
     Opaque,
     Preset(Access),
-    Rule(usize, &'a RestRule),
+    Rule(usize, &'a Rule),
 }
 
 impl<'a> Change<'a> {
@@ -88,7 +88,7 @@ pub(super) fn grants(policy: &Policy) -> impl Iterator<Item = Grant<'_>> {
     })
 }
 
-type Deny<'a> = (&'a Entry, &'a Endpoint, &'a RestRule);
+type Deny<'a> = (&'a Entry, &'a Endpoint, &'a Rule);
 
 /// Denies as they are compiled: with their binaries, host and ports.
 fn denies(policy: &Policy) -> impl Iterator<Item = impl PartialEq + use<'_>> {
@@ -134,7 +134,8 @@ impl Grant<'_> {
         match self.what {
             What::Opaque => "opaque bytes".to_owned(),
             What::Preset(access) => format!("access: {}", access.as_str()),
-            What::Rule(_, rule) => format!("{} {}", rule.method.as_str(), rule.path.as_str()),
+            What::Rule(_, Rule::Rest(rule)) => format!("{} {}", rule.method.as_str(), rule.path.as_str()),
+            What::Rule(_, Rule::Operation(rule)) => rule.to_string(),
         }
     }
 

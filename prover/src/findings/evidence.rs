@@ -2,6 +2,7 @@
 
 use narrowgate_core::decide::Reason;
 use narrowgate_core::denial::{DenialRecord, narrowest_rule};
+use narrowgate_core::policy::Rule;
 use narrowgate_core::request::{CanonicalPath, Host, Method, PathOptions};
 use serde_json::Value;
 
@@ -121,7 +122,10 @@ impl Record {
         match what {
             What::Opaque => true,
             What::Preset(access) => access.actions().contains(&method.action()),
-            What::Rule(_, rule) => rule.method.matches(method) && rule.path.matches(path),
+            What::Rule(_, Rule::Rest(rule)) => rule.method.matches(method) && rule.path.matches(path),
+            What::Rule(_, Rule::Operation(rule)) => {
+                self.denial.operations.iter().any(|operation| rule.matches(operation))
+            }
         }
     }
 

@@ -8,14 +8,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use narrowgate_core::pattern::{MethodPattern, PathPattern, Segment};
-use narrowgate_core::policy::{Access, Allow, Endpoint, Policy, Rest, RestRule, Traffic};
+use narrowgate_core::policy::{Access, Allow, Endpoint, Policy, Rest, RestRule, Rule, Traffic};
 
 use super::change::{What, grants};
 use super::risk::{Answer, Questions, nothing};
 
 /// Who reached which host and port.
 pub(super) fn reached(questions: &Questions<'_>) -> Result<Policy, String> {
-    blurred(questions, |_| Ok(Allow::Access(Access::Full)), |deny| deny.method == MethodPattern::Any)
+    let any = |deny: &RestRule| deny.method == MethodPattern::Any;
+    blurred(questions, |_| Ok(Allow::Access(Access::Full)), any)
 }
 
 /// Who reached which host and port with which methods.
@@ -24,10 +25,11 @@ pub(super) fn methods(questions: &Questions<'_>) -> Result<Policy, String> {
     let by_method = |allow: &Allow| match allow {
         Allow::Access(access) => Ok(Allow::Access(*access)),
         Allow::Rules(rules) => {
-            let rules = rules.iter().map(|rule| RestRule {
-                method: rule.method.clone(),
-                path: anywhere.clone(),
-                query: BTreeMap::new(),
+            let rules = rules.iter().map(|rule| match rule {
+                Rule::Rest(rule) => {
+                    Rule::Rest(RestRule { method: rule.method.clone(), path: anywhere.clone(), query: BTreeMap::new() })
+                }
+                Rule::Operation(rule) => Rule::Operation(rule.without_attributes()),
             });
             Ok(Allow::Rules(rules.collect()))
         }
@@ -61,7 +63,12 @@ fn blurred(
                         }
                         access => widen(access)?,
                     },
-                    deny: rest.deny.iter().filter(|deny| is_total(deny) && keep(deny)).cloned().collect(),
+                    deny: rest
+                        .deny
+                        .iter()
+                        .filter(|deny| deny.rest().is_some_and(|deny| is_total(deny) && keep(deny)))
+                        .cloned()
+                        .collect(),
                     ..Rest::default()
                 },
             });

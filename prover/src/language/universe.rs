@@ -10,7 +10,7 @@ use narrowgate_core::request::{KNOWN_METHODS, is_token_byte, may_stay_encoded, m
 use super::chars::Set;
 use super::nfa::{Builder, Nfa};
 
-/// In the universe of a query key: the key does not occur.
+/// In the universe of a query key or a field: it does not occur.
 pub(crate) const ABSENT: &str = "\u{0}";
 /// In the universe of a query key: the key occurs more than once.
 pub(crate) const REPEATED: &str = "\u{1}";
@@ -28,6 +28,8 @@ pub(crate) enum Universe {
     Method,
     /// A text that a plugin says of a request.
     Attribute,
+    /// The same by a name of the request's own, or [`ABSENT`].
+    Field,
     /// The value of one query key, [`ABSENT`] or [`REPEATED`].
     Query,
     /// An executable's absolute path, or nothing.
@@ -47,6 +49,7 @@ impl Universe {
             Universe::OtherMethod => &OTHER_METHOD,
             Universe::Method => &METHOD,
             Universe::Attribute => &ATTRIBUTE,
+            Universe::Field => &FIELD,
             Universe::Query => &QUERY,
             Universe::Process => &PROCESS,
             Universe::Sha256 => &SHA256,
@@ -76,7 +79,7 @@ impl Universe {
             Universe::OtherMethod => &["PROPFIND"],
             Universe::Method => &["GET", "PUT", "PROPFIND"],
             Universe::Attribute => &["x", ""],
-            Universe::Query => &[ABSENT, "x"],
+            Universe::Query | Universe::Field => &[ABSENT, "x"],
             Universe::Process => &["/usr/bin/curl", "/usr/bin/python3"],
             Universe::Sha256 => &[""],
             Universe::Sandbox => &["sandbox"],
@@ -88,7 +91,7 @@ impl Universe {
         let odd = match self {
             Universe::Path | Universe::Process => word.len() > 1 && word.ends_with('/'),
             Universe::Query => word.is_empty() || word == REPEATED,
-            Universe::Attribute => word.is_empty(),
+            Universe::Attribute | Universe::Field => word.is_empty(),
             _ => false,
         };
         word.len() + if odd { 2 } else { 0 }
@@ -311,6 +314,14 @@ static ATTRIBUTE: LazyLock<Nfa> = LazyLock::new(|| {
     let mut text = Builder::new();
     text.many(Set::Printable);
     text.finish()
+});
+
+static FIELD: LazyLock<Nfa> = LazyLock::new(|| {
+    let mut absent = Builder::new();
+    absent.one(Set::One('\u{0}'));
+    let mut text = Builder::new();
+    text.many(Set::Printable);
+    text.finish().or(&absent.finish())
 });
 
 static QUERY: LazyLock<Nfa> = LazyLock::new(|| {

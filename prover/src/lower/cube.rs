@@ -30,6 +30,8 @@ pub(crate) enum Var {
     Empty(SmolStr),
     /// Whether a set that a plugin declares has this element.
     Member(SmolStr, SmolStr),
+    /// Whether every element of a set that a plugin declares is one of these.
+    Among(SmolStr, Arc<[SmolStr]>),
     /// Whether the process descends from this executable.
     Ancestor(SmolStr),
     Sandbox,
@@ -43,6 +45,8 @@ pub(crate) enum Var {
     AnyMethod,
     /// A text that a plugin declares.
     Text(SmolStr),
+    /// One of the fields that a plugin declares, by their path and its name.
+    Field(SmolStr, SmolStr),
     /// One query key.
     Query(SmolStr),
     Path,
@@ -53,7 +57,7 @@ impl Var {
     pub(crate) fn universe(&self) -> Option<Universe> {
         match self {
             Var::Port | Var::Now | Var::Long(_) => None,
-            Var::Flag(_) | Var::Has(_) | Var::Empty(_) | Var::Member(..) | Var::Ancestor(_) => None,
+            Var::Flag(_) | Var::Has(_) | Var::Empty(_) | Var::Member(..) | Var::Among(..) | Var::Ancestor(_) => None,
             Var::Sandbox => Some(Universe::Sandbox),
             Var::Sha256 => Some(Universe::Sha256),
             Var::Process => Some(Universe::Process),
@@ -61,6 +65,7 @@ impl Var {
             Var::Method => Some(Universe::OtherMethod),
             Var::AnyMethod => Some(Universe::Method),
             Var::Text(_) => Some(Universe::Attribute),
+            Var::Field(..) => Some(Universe::Field),
             Var::Query(_) => Some(Universe::Query),
             Var::Path => Some(Universe::Path),
         }
@@ -261,12 +266,13 @@ impl Cube {
         Cube::of(Cond::all(self.conditions().chain([excluded])))
     }
 
-    /// Whether some set is asked to be empty, or not to be.
-    pub(crate) fn asks_for_empty(&self) -> bool {
-        self.0.iter().any(|(var, _)| matches!(var, Var::Empty(_)))
+    /// Whether something is asked of a set as a whole.
+    pub(crate) fn asks_for_whole_sets(&self) -> bool {
+        self.0.iter().any(|(var, _)| matches!(var, Var::Empty(_) | Var::Among(..)))
     }
 
-    /// The combinations among `cubes` that no request has: a set that is empty and has an element.
+    /// The combinations among `cubes` that no request has: a set that is empty and has an element, or that has one which
+    /// is not among those that all are.
     pub(crate) fn impossible(cubes: &[&Cube]) -> Vec<Cube> {
         let vars: BTreeSet<&Var> = cubes.iter().flat_map(|cube| cube.0.iter().map(|(var, _)| var)).collect();
         let mut out = Vec::new();
@@ -283,6 +289,11 @@ impl Cube {
                 .map(|con| Cond::One((*element).clone(), con))
             });
             out.extend(elements.filter_map(|element| Cube::of(Cond::all([empty(), element]))));
+        }
+        let among =
+            |var: &&Var| if let Var::Among(set, list) = var { Some((set.clone(), Arc::clone(list))) } else { None };
+        for (set, list) in vars.iter().filter_map(among) {
+            out.extend(impossible_among(&set, &list, &vars));
         }
         out
     }
@@ -307,6 +318,38 @@ impl Cube {
         constraints.sort_by(|a, b| a.0.cmp(&b.0));
         Some(Cube(constraints.into_iter().map(|(var, con)| (var, Arc::new(con))).collect()))
     }
+}
+
+/// What cannot be, of a set whose elements are all among some, or are not. INVARIANT: whatever is left, a set has: its
+/// elements are those that it is said to have and, where it is in no list, one that nobody names.
+fn impossible_among(set: &SmolStr, list: &Arc<[SmolStr]>, vars: &BTreeSet<&Var>) -> Vec<Cube> {
+    let is = |var: Var, value: bool| Cond::One(var, Con::Is(value));
+    let among = |list: &Arc<[SmolStr]>, value| is(Var::Among(set.clone(), Arc::clone(list)), value);
+    let none_of = |elements: &mut dyn Iterator<Item = &SmolStr>| {
+        Cond::all(elements.map(|element| is(Var::Member(set.clone(), element.clone()), false)))
+    };
+    let empty = |value| is(Var::Empty(set.clone()), value);
+    let mut out = vec![
+        Cond::all([empty(true), among(list, false)]),
+        Cond::all([empty(false), among(list, true), none_of(&mut list.iter())]),
+    ];
+    for var in vars {
+        match var {
+            Var::Member(of, element) if of == set && !list.contains(element) => {
+                out.push(Cond::all([among(list, true), is((*var).clone(), true)]));
+            }
+            Var::Among(of, other) if of == set && other != list => {
+                let mut beyond = list.iter().filter(|element| !other.contains(*element));
+                out.push(Cond::all([among(list, true), among(other, false), none_of(&mut beyond)]));
+            }
+            _ => {}
+        }
+    }
+    // An element that only these name may be in an empty set as little as any.
+    out.extend(
+        list.iter().map(|element| Cond::all([empty(true), is(Var::Member(set.clone(), element.clone()), true)])),
+    );
+    out.into_iter().filter_map(Cube::of).collect()
 }
 
 /// The condition as a union of cubes; `None` where there would be more than `most`.

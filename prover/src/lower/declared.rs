@@ -16,6 +16,8 @@ pub(crate) enum Kind {
     Flag,
     /// A set of texts.
     Texts,
+    /// Texts by names of the request's own: the tags of an entity.
+    Fields,
     /// A record with attributes of its own.
     Record(Arc<Attributes>),
     /// Anything else.
@@ -139,6 +141,9 @@ impl<'a> Json<'a> {
     fn named(&self, name: &str, depth: usize) -> Kind {
         if let Some(common) = self.section("commonTypes").and_then(|types| types.get(name)) {
             return self.kind(common, depth + 1);
+        }
+        if name == "Fields" && self.section("entityTypes").is_some_and(|types| types.contains_key(name)) {
+            return Kind::Fields;
         }
         match name.strip_prefix("__cedar::").unwrap_or(name) {
             "String" => Kind::Text,

@@ -1,7 +1,10 @@
 //! Conditions: expressions that are true or false.
 
+use std::collections::BTreeSet;
+
 use cedar_policy::pst::{BinaryOp, Expr, Literal, PatternElem, UnaryOp};
 use narrowgate_core::pattern::{BinaryPattern, PathPattern, Segment as CoreSegment};
+use smol_str::SmolStr;
 
 use super::Unsupported;
 use super::cube::{Con, Cond, Var};
@@ -77,6 +80,19 @@ pub(super) fn condition(expr: &Expr, view: &View<'_>) -> Result<Cond, Unsupporte
     }
 }
 
+/// Every element of the set is one of these.
+fn among(path: SmolStr, items: &[Term]) -> Result<Cond, Unsupported> {
+    let text = |item: &Term| match item {
+        Term::ConstText(text) => Ok(text.clone()),
+        _ => Err(Unsupported("a set of something other than constant texts".to_owned())),
+    };
+    let list: BTreeSet<SmolStr> = items.iter().map(text).collect::<Result<_, _>>()?;
+    Ok(match list.is_empty() {
+        true => Cond::one(Var::Empty(path), Con::Is(true)),
+        false => Cond::one(Var::Among(path, list.into_iter().collect()), Con::Is(true)),
+    })
+}
+
 fn binary(op: BinaryOp, left: &Expr, right: &Expr, view: &View<'_>) -> Result<Cond, Unsupported> {
     match op {
         BinaryOp::And | BinaryOp::Or => chain(op, left, right, view),
@@ -99,12 +115,16 @@ fn binary(op: BinaryOp, left: &Expr, right: &Expr, view: &View<'_>) -> Result<Co
                 let each: Result<Vec<Cond>, Unsupported> = items.iter().map(|i| contains(&set, i, view)).collect();
                 Ok(Cond::all(each?))
             }
+            (Term::List(items), Term::Set(Set::Declared(path))) => among(path, &items),
             _ => Err(Unsupported("containsAll with an attribute of the request as its argument".to_owned())),
         },
         BinaryOp::HasTag => match (Term::of(left, view)?, Term::of(right, view)?) {
             (Term::Query, Term::ConstText(key)) => {
                 let none = Form::eq(ABSENT).or(Form::eq(REPEATED));
                 Ok(Cond::one(Var::Query(key), Con::Text(none.negate())))
+            }
+            (Term::Fields(path), Term::ConstText(name)) => {
+                Ok(Cond::one(Var::Field(path, name), Con::Text(Form::eq(ABSENT).negate())))
             }
             _ => Err(Unsupported("hasTag with a key that is not a constant".to_owned())),
         },

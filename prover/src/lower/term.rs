@@ -25,6 +25,8 @@ pub(crate) enum Term {
     Query,
     /// A record that a plugin declares, by its path in the context.
     Record(SmolStr, Arc<Attributes>),
+    /// Fields that a plugin declares, by their path in the context.
+    Fields(SmolStr),
     Text(Text),
     Number(Number),
     Flag(Var),
@@ -85,6 +87,7 @@ impl Term {
             Expr::BinaryOp { op: BinaryOp::GetTag, left, right } => {
                 match (Term::of(left, view)?, Term::of(right, view)?) {
                     (Term::Query, Term::ConstText(key)) => Term::Text(Text::Whole(Var::Query(key))),
+                    (Term::Fields(path), Term::ConstText(name)) => Term::Text(Text::Whole(Var::Field(path, name))),
                     _ => return no("getTag with a key that is not a constant"),
                 }
             }
@@ -229,6 +232,7 @@ fn declared(path: SmolStr, known: &Attributes, attr: &str) -> Result<Term, Unsup
         Some(Kind::Long) => Ok(Term::Number(Number::Plain(Var::Long(path)))),
         Some(Kind::Flag) => Ok(Term::Flag(Var::Flag(path))),
         Some(Kind::Texts) => Ok(Term::Set(Set::Declared(path))),
+        Some(Kind::Fields) => Ok(Term::Fields(path)),
         Some(Kind::Record(attributes)) => Ok(Term::Record(path, Arc::clone(attributes))),
         Some(Kind::Other) | None => Err(Unsupported(format!("attribute {path:?}"))),
     }

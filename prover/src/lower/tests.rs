@@ -21,7 +21,7 @@ fn a_template_linked_policy_is_what_it_is_linked_to() {
     let lowered = |policies: &PolicySet, id: &str| {
         let tree = policies.policy(&PolicyId::new(id)).unwrap().to_pst().unwrap();
         let mut budget = Budget::new(1000, Instant::now() + Duration::from_secs(60));
-        lower(&tree, Vocabulary::standard().unwrap().envs(), &mut budget).unwrap()
+        lower(&tree, Vocabulary::of(narrowgate_core::schema::Schema::standard()).unwrap().envs(), &mut budget).unwrap()
     };
     let (linked, written) = (lowered(&policies, "linked"), lowered(&written, "policy0"));
     assert_eq!(format!("{:?}", linked.cubes), format!("{:?}", written.cubes));

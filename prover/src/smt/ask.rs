@@ -5,7 +5,6 @@ use cedar_policy::{Effect, Policy, PolicyId, PolicySet, RequestEnv, Schema};
 use cedar_policy_symcc::err::Error;
 use cedar_policy_symcc::{CedarSymCompiler, CompiledPolicy, CompiledPolicySet, SymEnv};
 use narrowgate_core::compile::Compiled;
-use narrowgate_core::schema;
 
 use super::admit::admit;
 use super::facts::{Facts, Strength};
@@ -72,11 +71,12 @@ impl<'a> Asker<'a> {
         let slices = Slices { candidate: side, ceiling: ceiling.side() };
         let facts = Facts::new(&candidate.globs().union(ceiling.compiled().globs()));
         let mut spurious = false;
-        for env in &environments(schema::cedar())? {
+        let schema = candidate.schema().cedar();
+        for env in &environments(schema)? {
             self.environments_checked += 1;
             let action = env.action().id().unescaped().to_owned();
             smt.solver_mut().facts = facts.for_action(&action);
-            let symbolic = SymEnv::new(schema::cedar(), env).map_err(|error| self.gap(&error))?;
+            let symbolic = SymEnv::new(schema, env).map_err(|error| self.gap(&error))?;
             self.check_forbids(smt, &theirs.fallible, env, &symbolic).await?;
             for permit in slices.in_play(&action, &mine.permits) {
                 self.check_limits()?;
@@ -86,7 +86,7 @@ impl<'a> Asker<'a> {
                 let bound = set(ceiling.compiled(), covers.iter().chain(&theirs.forbids))?;
                 let compile = |policies: &PolicySet| {
                     let symbolic = symbolic.clone();
-                    CompiledPolicySet::compile_with_custom_symenv(policies, env, schema::cedar(), symbolic)
+                    CompiledPolicySet::compile_with_custom_symenv(policies, env, schema, symbolic)
                         .map_err(|error| self.gap(&error))
                 };
                 let (inside, bound) = (compile(&inside)?, compile(&bound)?);
@@ -98,7 +98,13 @@ impl<'a> Asker<'a> {
                     Found::Witness(witness, policy_id) => {
                         let rule = candidate.origin(&policy_id).cloned();
                         let Witness { request, query } = *witness;
-                        return Ok(Answer::Exceeds(Box::new(Counterexample { request, policy_id, rule, query })));
+                        return Ok(Answer::Exceeds(Box::new(Counterexample {
+                            request,
+                            policy_id,
+                            rule,
+                            query,
+                            content: None,
+                        })));
                     }
                 }
             }
@@ -123,7 +129,8 @@ impl<'a> Asker<'a> {
     ) -> Result<(), Answer> {
         for forbid in fallible {
             self.check_limits()?;
-            let compiled = CompiledPolicy::compile_with_custom_symenv(forbid, env, schema::cedar(), symbolic.clone())
+            let schema = self.question.candidate.schema().cedar();
+            let compiled = CompiledPolicy::compile_with_custom_symenv(forbid, env, schema, symbolic.clone())
                 .map_err(|error| self.gap(&error))?;
             (smt.solver_mut().strength, smt.solver_mut().patience) = (Strength::Related, 2);
             if !smt.check_never_errors_opt(&compiled).await.map_err(|error| self.gap(&error))? {
@@ -262,7 +269,7 @@ mod tests {
         let (schema, _) = Schema::from_cedarschema_str("entity A; action \"group\";").unwrap();
         let Err(Answer::Inconclusive(reason)) = environments(&schema) else { panic!("nothing to check") };
         assert_eq!(reason.code, "no_environments");
-        assert_eq!(environments(schema::cedar()).unwrap().len(), 9);
+        assert_eq!(environments(narrowgate_core::schema::Schema::standard().cedar()).unwrap().len(), 9);
     }
 
     #[test]

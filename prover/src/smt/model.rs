@@ -194,7 +194,7 @@ impl Parts {
                 self.query.iter().flat_map(|(key, values)| values.iter().map(move |v| (key.as_str(), v.as_str())));
             let path = CanonicalPath::parse(&self.path, &options).ok()?;
             let target = Target { path, query: Query::from_pairs(pairs).ok()? };
-            Operation::Http { method: Method::parse(method).ok()?, target }
+            Operation::http(Method::parse(method).ok()?, target)
         };
         let (host, port) = (Host::parse(&self.host).ok()?, Port::new(self.port)?);
         let request = Request { process: self.process.clone(), host, port, operation, now: self.now };
@@ -233,7 +233,7 @@ fn path(text: &str, filler: char) -> String {
 
 /// The first of the candidate's policies by which Cedar allows the request.
 fn allowing(request: &Request, candidate: &Compiled) -> Option<String> {
-    let (asked, entities) = cedar::request(request, candidate.globs()).ok()?;
+    let (asked, entities) = cedar::request(request, candidate.schema(), candidate.globs()).ok()?;
     let response = Authorizer::new().is_authorized(&asked, candidate.policies(), &entities);
     let reasons: BTreeSet<String> = response.diagnostics().reason().map(ToString::to_string).collect();
     reasons.into_iter().next().filter(|_| response.decision() == Decision::Allow)

@@ -74,7 +74,7 @@ impl<'a> Slices<'a> {
 }
 
 fn position(side: &Side, action: &str) -> Option<usize> {
-    side.envs.iter().position(|env| env.action == action)
+    side.envs().iter().position(|env| env.action == action)
 }
 
 /// The policies with a cube in an environment that is one of those wanted.

@@ -53,7 +53,8 @@ pub(crate) fn usual(var: &Var) -> Value {
         Var::Now => Value::Number(1_767_225_600),
         Var::Long(_) => Value::Number(1),
         Var::Flag(_) | Var::Member(..) | Var::Ancestor(_) => Value::Is(false),
-        Var::Has(_) | Var::Empty(_) => Value::Is(true),
+        Var::Has(_) => Value::Is(false),
+        Var::Empty(_) | Var::Among(..) => Value::Is(true),
         _ => Value::Text(var.universe().and_then(|u| u.preferred().first()).copied().unwrap_or_default().to_owned()),
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn find_uncovered(
     obstacles: &[&Cube],
     budget: &mut Budget,
 ) -> Result<Option<Point>, Exhausted> {
-    if !obstacles.iter().chain([&target]).any(|cube| cube.asks_for_empty()) {
+    if !obstacles.iter().chain([&target]).any(|cube| cube.asks_for_whole_sets()) {
         return find_outside(target, obstacles, budget);
     }
     let all: Vec<&Cube> = obstacles.iter().copied().chain([target]).collect();

@@ -36,7 +36,7 @@ impl Signer {
         let mut proven = Containment {
             verdict: "within".to_owned(),
             ceiling: Digest::of(b"ceiling"),
-            schema: narrowgate_core::schema::digest(),
+            schema: narrowgate_core::schema::Schema::standard().digest(),
             plugins: BTreeMap::new(),
             engines: vec!["exact".to_owned()],
             environments_checked: 8,
@@ -67,7 +67,9 @@ impl Signer {
 #[test]
 fn a_proven_policy_is_enforced() {
     let signer = Signer::new(1);
-    let enforced = open(&signer.bundle(POLICY, 7), &[signer.key().into()], "box", 0).unwrap();
+    let enforced =
+        open(&signer.bundle(POLICY, 7), &[signer.key().into()], "box", narrowgate_core::schema::Schema::standard(), 0)
+            .unwrap();
     assert_eq!((enforced.snapshot.version(), enforced.expires), (7, None));
 }
 
@@ -97,9 +99,11 @@ fn what_is_not_proven_is_not_enforced() {
         (signer.certify(POLICY, 7, |c| c.environments_checked = 0), "certifies nothing"),
         (signer.certify(POLICY, 7, |c| c.schema = Digest::of(b"s")), "schema"),
         (signer.certify(POLICY, 7, |c| c.expires_at = Some(100)), "expired"),
-        (signer.certify(POLICY, 7, |c| c.plugins = [("p".to_owned(), Digest::of(b"p"))].into()), "plugins"),
+        (signer.certify(POLICY, 7, |c| c.plugins = [("p".to_owned(), Digest::of(b"p"))].into()), "assumes plugin p@"),
     ] {
-        let error = open(&bundle, &[signer.key().into()], "box", 100).unwrap_err().to_string();
+        let error = open(&bundle, &[signer.key().into()], "box", narrowgate_core::schema::Schema::standard(), 100)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(problem), "{problem}: {error}");
         assert!(!error.contains('\n'), "one line: {error}");
     }
@@ -113,9 +117,16 @@ fn a_replaced_key_s_policy_ends_with_its_key() {
         [(None, None, None), (Some(50), None, Some(50)), (Some(50), Some(40), Some(40)), (Some(50), Some(60), Some(50))]
     {
         let bundle = signer.certify(POLICY, 7, |c| c.expires_at = expires_at);
-        assert_eq!(open(&bundle, &keys(until), "box", 39).unwrap().expires, ends, "{until:?} {expires_at:?}");
+        assert_eq!(
+            open(&bundle, &keys(until), "box", narrowgate_core::schema::Schema::standard(), 39).unwrap().expires,
+            ends,
+            "{until:?} {expires_at:?}"
+        );
     }
-    let retired = open(&signer.bundle(POLICY, 7), &keys(Some(50)), "box", 50).unwrap_err().to_string();
+    let retired =
+        open(&signer.bundle(POLICY, 7), &keys(Some(50)), "box", narrowgate_core::schema::Schema::standard(), 50)
+            .unwrap_err()
+            .to_string();
     assert!(retired.contains("retired at 1970-01-01T00:00:50Z"), "{retired}");
 }
 

@@ -57,7 +57,7 @@ fn denies(endpoint: &Endpoint, request: &Request) -> bool {
 }
 
 fn rule_matches(rule: &Rule, request: &Request, repeated_counts: bool) -> bool {
-    let Operation::Http { method, target } = &request.operation else { return false };
+    let Operation::Http { method, target, .. } = &request.operation else { return false };
     method_matches(&rule.method, method.as_str())
         && path_matches(&rule.path, target.path.as_str())
         && rule.query.iter().all(|(key, globs)| query_matches(globs, key, &target.query, repeated_counts))

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use narrowgate_core::certificate::verify;
 use narrowgate_core::dsse::TrustedKey;
+use narrowgate_core::schema::Schema;
 use narrowgate_core::wire::{Approve, Keys, ProposalStatus};
 use narrowgate_tests::system::{HOST, System, rest_rule};
 use serde_json::{Value, json};
@@ -57,10 +58,10 @@ async fn what_is_in_force_carries_a_certificate_over_what_was_approved() {
     let keys: Keys = system.sandbox().get("/v1/keys").await.unwrap();
     let keys: Vec<TrustedKey> = keys.keys.iter().map(|key| key.trusted().unwrap()).collect();
     let now = jiff::Timestamp::now().as_second();
-    verify(&bundle.certificate, &keys, bundle.policy_hash, now).unwrap();
-    assert!(verify(&bundle.certificate, &[], bundle.policy_hash, now).is_err());
+    verify(&bundle.certificate, &keys, bundle.policy_hash, Schema::standard(), now).unwrap();
+    assert!(verify(&bundle.certificate, &[], bundle.policy_hash, Schema::standard(), now).is_err());
     let other = narrowgate_core::digest::Digest::of(b"another policy");
-    assert!(verify(&bundle.certificate, &keys, other, now).is_err());
+    assert!(verify(&bundle.certificate, &keys, other, Schema::standard(), now).is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]

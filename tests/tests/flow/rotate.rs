@@ -7,6 +7,7 @@ use narrowgate_core::certificate::verify;
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::dsse::TrustedKey;
 use narrowgate_core::policy::{Policy, Role};
+use narrowgate_core::schema::Schema;
 use narrowgate_core::wire::{Bundle, Keys, RotateKey};
 use narrowgate_prover::{Approval, Ceiling, Options, SigningKey, Verdict, prove};
 use narrowgate_proxy::{GatewayClient, KeysError, StartError};
@@ -174,7 +175,7 @@ async fn a_stolen_key_is_worth_nothing_once_its_time_is_over() {
     system.stop_gateway().await;
     let theirs = forged(&stolen, 99);
     let keys: Vec<TrustedKey> = pinned(&system).keys.iter().map(|key| key.trusted().unwrap()).collect();
-    let holds = |at| verify(&theirs.certificate, &keys, theirs.policy_hash, at);
+    let holds = |at| verify(&theirs.certificate, &keys, theirs.policy_hash, Schema::standard(), at);
     assert!(holds(ends - 1).is_ok(), "within the overlap a thief can sign");
     assert!(holds(ends).unwrap_err().to_string().contains("was retired at"));
     plant(&system, &theirs);
@@ -204,7 +205,7 @@ async fn what_the_old_key_signed_ends_with_it() {
     system.enforces(2).await;
     let keys: Vec<TrustedKey> = pinned(&system).keys.iter().map(|key| key.trusted().unwrap()).collect();
     let (now, ends) = (jiff::Timestamp::now().as_second(), keys[1].until.unwrap());
-    let holds = |at| verify(&first.certificate, &keys, first.policy_hash, at).is_ok();
+    let holds = |at| verify(&first.certificate, &keys, first.policy_hash, Schema::standard(), at).is_ok();
     assert!(holds(now) && holds(ends - 1) && !holds(ends));
 
     system.stop_proxy().await;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use arbitrary::Unstructured;
 use narrowgate_core::cedar;
 use narrowgate_core::compile::Compiled;
-use narrowgate_core::policy::{Access, Allow, Endpoint, Entry, Policy, RestRule, Role, Traffic};
+use narrowgate_core::policy::{Access, Allow, Endpoint, Entry, Policy, RestRule, Role, Rule, Traffic};
 use narrowgate_core::request::Request;
 use narrowgate_prover::{Ceiling, Grounds, NoRepair, Options, Repair, Repaired, Verdict, prove, repair};
 use narrowgate_tests::generators;
@@ -152,6 +152,7 @@ fn relaxations(rule: &Entry, asked: &Entry) -> Vec<Entry> {
         let Allow::Rules(rules) = &rest.allow else { continue };
         for wider in asked.endpoints.iter().flat_map(rules_of) {
             for (at, rule) in rules.iter().enumerate() {
+                let Rule::Rest(rule) = rule else { continue };
                 let relaxed = [
                     RestRule { path: wider.path.clone(), ..rule.clone() },
                     RestRule { query: wider.query.clone(), ..rule.clone() },
@@ -160,7 +161,7 @@ fn relaxations(rule: &Entry, asked: &Entry) -> Vec<Entry> {
                 for relaxed in relaxed {
                     let mut rest = rest.clone();
                     let mut rules = rules.clone();
-                    rules[at] = relaxed;
+                    rules[at] = Rule::Rest(relaxed);
                     rest.allow = Allow::Rules(rules);
                     with(Endpoint { traffic: Traffic::Rest(rest), ..endpoint.clone() });
                 }
@@ -173,7 +174,7 @@ fn relaxations(rule: &Entry, asked: &Entry) -> Vec<Entry> {
 fn rules_of(endpoint: &Endpoint) -> Vec<RestRule> {
     match &endpoint.traffic {
         Traffic::Rest(rest) => match &rest.allow {
-            Allow::Rules(rules) => rules.clone(),
+            Allow::Rules(rules) => rules.iter().filter_map(Rule::rest).cloned().collect(),
             Allow::Access(Access::Full | Access::ReadOnly | Access::ReadWrite) => Vec::new(),
         },
         Traffic::Opaque => Vec::new(),

@@ -1,0 +1,22 @@
+;; One attribute, a set of 200,000 texts, all of them the same megabyte of zeros: 200 GB to copy out of 3 MiB.
+(func $classify (param $request i32) (result i32)
+  (local $i i32)
+  (drop (memory.grow (i32.const 200)))
+  (loop $next
+    (i32.store (i32.add (i32.const 0x120000) (i32.mul (local.get $i) (i32.const 8))) (i32.const 0x20000))
+    (i32.store offset=4 (i32.add (i32.const 0x120000) (i32.mul (local.get $i) (i32.const 8))) (i32.const 0x100000))
+    (local.set $i (i32.add (local.get $i) (i32.const 1)))
+    (br_if $next (i32.lt_u (local.get $i) (i32.const 200000))))
+    ;; The attribute at 0x10000; the operation at 0x11000; the answer at 0x12000.
+  (i32.store (i32.const 0x10000) (i32.const 0x20000))
+  (i32.store (i32.const 0x10004) (i32.const 1))
+  (i32.store8 (i32.const 0x10008) (i32.const 3))
+  (i32.store (i32.const 0x1000c) (i32.const 0x120000))
+  (i32.store (i32.const 0x10010) (i32.const 200000))
+  (i32.store (i32.const 0x11000) (i32.const 0x20000))
+  (i32.store (i32.const 0x11004) (i32.const 1))
+  (i32.store (i32.const 0x11008) (i32.const 0x10000))
+  (i32.store (i32.const 0x1100c) (i32.const 1))
+  (i32.store (i32.const 0x12004) (i32.const 0x11000))
+  (i32.store (i32.const 0x12008) (i32.const 1))
+  (i32.const 0x12000))

@@ -1,0 +1,20 @@
+;; Nine operations, each with the same 12 MiB of zeros for a text: 108 MiB to copy.
+(func $classify (param $request i32) (result i32)
+  (local $i i32) (local $operation i32)
+  (drop (memory.grow (i32.const 200)))
+  ;; One attribute at 0x10000: a name of one character, a text.
+  (i32.store (i32.const 0x10000) (i32.const 0x20000))
+  (i32.store (i32.const 0x10004) (i32.const 1))
+  (i32.store (i32.const 0x1000c) (i32.const 0x20000))
+  (i32.store (i32.const 0x10010) (i32.const 0xc00000))
+  (loop $next
+    (local.set $operation (i32.add (i32.const 0x11000) (i32.mul (local.get $i) (i32.const 16))))
+    (i32.store (local.get $operation) (i32.const 0x20000))
+    (i32.store offset=4 (local.get $operation) (i32.const 1))
+    (i32.store offset=8 (local.get $operation) (i32.const 0x10000))
+    (i32.store offset=12 (local.get $operation) (i32.const 1))
+    (local.set $i (i32.add (local.get $i) (i32.const 1)))
+    (br_if $next (i32.lt_u (local.get $i) (i32.const 9))))
+  (i32.store (i32.const 0x12004) (i32.const 0x11000))
+  (i32.store (i32.const 0x12008) (i32.const 9))
+  (i32.const 0x12000))
