@@ -57,9 +57,10 @@ fn put() -> DenialRecord {
     denial(1, "contents.write", "PUT", json!({ "owner": "acme", "repo": "site", "path": "docs/a.md" }))
 }
 
-fn evidence(records: &[DenialRecord]) -> Evidence {
+fn evidence(records: &[&DenialRecord]) -> Evidence {
+    let records: Vec<DenialRecord> = records.iter().map(|record| (*record).clone()).collect();
     let cited: Vec<String> = records.iter().map(|record| record.denial_id.clone()).collect();
-    Evidence::new(&cited, records)
+    Evidence::new(&cited, &records)
 }
 
 fn noted(before: &Policy, after: &Policy, evidence: &Evidence, credentials: &str) -> Vec<Finding> {
@@ -74,7 +75,7 @@ const NONE: &str = "version: 1\ncredentials: []\n";
 
 /// What the endpoint, proposed for the denials, gives rise to, as `name segment`. What is offered instead gives rise to
 /// nothing.
-fn check(endpoint: &str, denials: &[DenialRecord], expect: &[&str]) {
+fn check(endpoint: &str, denials: &[&DenialRecord], expect: &[&str]) {
     let found = noted(&Policy::empty(), &curl(endpoint), &evidence(denials), NONE);
     let shown: Vec<String> = found.iter().map(|finding| format!("{} {}", finding.name, finding.segment)).collect();
     assert_eq!(shown, expect, "{endpoint}\n{found:#?}");
@@ -94,15 +95,15 @@ fn check(endpoint: &str, denials: &[DenialRecord], expect: &[&str]) {
 fn what_is_broader_than_its_evidence() {
     let write = |wanted: &str| rule("contents.write", wanted);
     let exact = "owner: acme, repo: site, path: docs/a.md";
-    check(&write(exact), &[put()], &[]);
-    check(&write("owner: acme, repo: site"), &[put()], &["recursive_path path"]);
-    check(&write("owner: acme"), &[put()], &["recursive_path path", "recursive_path repo"]);
-    check(&write("owner: acme, repo: site, path: 'docs/**'"), &[put()], &["recursive_path path=docs/**"]);
-    check(&write("owner: acme, repo: site, path: 'docs/*'"), &[put()], &["path_wildcard path=docs/*"]);
-    check(&write("owner: '**', repo: site, path: docs/a.md"), &[put()], &["recursive_path owner=**"]);
+    check(&write(exact), &[&put()], &[]);
+    check(&write("owner: acme, repo: site"), &[&put()], &["recursive_path path"]);
+    check(&write("owner: acme"), &[&put()], &["recursive_path path", "recursive_path repo"]);
+    check(&write("owner: acme, repo: site, path: 'docs/**'"), &[&put()], &["recursive_path path=docs/**"]);
+    check(&write("owner: acme, repo: site, path: 'docs/*'"), &[&put()], &["path_wildcard path=docs/*"]);
+    check(&write("owner: '**', repo: site, path: docs/a.md"), &[&put()], &["recursive_path owner=**"]);
     check(
         &write("owner: { any: [acme, other] }, repo: site, path: docs/a.md"),
-        &[put()],
+        &[&put()],
         &["path_wildcard owner=other"],
     );
     // The branch was not said, and a rule cannot say so.
@@ -112,23 +113,23 @@ fn what_is_broader_than_its_evidence() {
         "PUT",
         json!({ "owner": "acme", "repo": "site", "path": "docs/a.md", "branch": "b" }),
     );
-    check(&write(&format!("{exact}, branch: b")), &[on.clone()], &[]);
-    check(&write(exact), &[on], &["recursive_path branch"]);
+    check(&write(&format!("{exact}, branch: b")), &[&on], &[]);
+    check(&write(exact), &[&on], &["recursive_path branch"]);
     // Two denials, and the values of both.
     let other = denial(3, "contents.write", "PUT", json!({ "owner": "other", "repo": "site", "path": "docs/a.md" }));
-    check(&write("owner: { any: [acme, other] }, repo: site, path: docs/a.md"), &[put(), other], &[]);
+    check(&write("owner: { any: [acme, other] }, repo: site, path: docs/a.md"), &[&put(), &other], &[]);
     // Nothing is cited: what every such operation has.
     check(&write("owner: acme"), &[], &["recursive_path path", "recursive_path repo"]);
     check(&write(exact), &[], &[]);
     // Something else was denied.
     check(
         &rule("repos.delete", "owner: acme, repo: site"),
-        &[put()],
+        &[&put()],
         &["unrelated_to_denial forge::repos.delete owner=acme repo=site"],
     );
     check(
         &write("owner: other, repo: site, path: docs/a.md"),
-        &[put()],
+        &[&put()],
         &["unrelated_to_denial forge::contents.write owner=other path=docs/a.md repo=site"],
     );
 }
@@ -137,17 +138,17 @@ fn what_is_broader_than_its_evidence() {
 fn every_kind_of_attribute() {
     let merged = denial(1, "pulls.merge", "PUT", json!({ "owner": "a", "repo": "b", "number": 7, "force": false }));
     let merge = |wanted: &str| rule("pulls.merge", wanted);
-    check(&merge("owner: a, repo: b, number: 7, force: false"), &[merged.clone()], &[]);
-    check(&merge("owner: a, repo: b, number: 7"), &[merged.clone()], &["recursive_path force"]);
-    check(&merge("owner: a, repo: b, number: { any: [7, 8] }, force: false"), &[merged], &["path_wildcard number=8"]);
+    check(&merge("owner: a, repo: b, number: 7, force: false"), &[&merged], &[]);
+    check(&merge("owner: a, repo: b, number: 7"), &[&merged], &["recursive_path force"]);
+    check(&merge("owner: a, repo: b, number: { any: [7, 8] }, force: false"), &[&merged], &["path_wildcard number=8"]);
     let filed = denial(1, "issues.create", "POST", json!({ "owner": "a", "repo": "b", "labels": ["x", "y"] }));
     let issue = |wanted: &str| rule("issues.create", wanted);
-    check(&issue("owner: a, repo: b, labels: { any: [x, y] }"), &[filed.clone()], &[]);
-    check(&issue("owner: a, repo: b, labels: { any: [x, y, z] }"), &[filed.clone()], &["path_wildcard labels=z"]);
-    check(&issue("owner: a, repo: b"), &[filed], &["recursive_path labels"]);
+    check(&issue("owner: a, repo: b, labels: { any: [x, y] }"), &[&filed], &[]);
+    check(&issue("owner: a, repo: b, labels: { any: [x, y, z] }"), &[&filed], &["path_wildcard labels=z"]);
+    check(&issue("owner: a, repo: b"), &[&filed], &["recursive_path labels"]);
     let unlabelled = denial(1, "issues.create", "POST", json!({ "owner": "a", "repo": "b", "labels": [] }));
-    check(&issue("owner: a, repo: b, labels: { any: [] }"), &[unlabelled.clone()], &[]);
-    check(&issue("owner: a, repo: b"), &[unlabelled], &["recursive_path labels"]);
+    check(&issue("owner: a, repo: b, labels: { any: [] }"), &[&unlabelled], &[]);
+    check(&issue("owner: a, repo: b"), &[&unlabelled], &["recursive_path labels"]);
     let tools = |wanted: &str| {
         format!(
             "{{ host: api.example.com, port: 443, protocol: tools, rules: [{{ allow: {{ action: \"tools::tools.call\", where: {{ {wanted} }} }} }}] }}"
@@ -156,31 +157,27 @@ fn every_kind_of_attribute() {
     let mut called = denial(1, "x", "POST", json!({ "name": "read", "arguments": { "path": "/work/a", "mode": "r" } }));
     called.host = "api.example.com".to_owned();
     (called.operations[0].plugin, called.operations[0].action) = ("tools".to_owned(), "tools::tools.call".to_owned());
-    check(&tools("name: read, arguments: { path: /work/a, mode: r }"), &[called.clone()], &[]);
-    check(&tools("name: read, arguments: { path: /work/a }"), &[called.clone()], &["recursive_path arguments.mode"]);
+    check(&tools("name: read, arguments: { path: /work/a, mode: r }"), &[&called], &[]);
+    check(&tools("name: read, arguments: { path: /work/a }"), &[&called], &["recursive_path arguments.mode"]);
     check(
         &tools("name: read, arguments: { path: '/work/**', mode: r }"),
-        &[called.clone()],
+        &[&called],
         &["recursive_path arguments.path=/work/**"],
     );
-    check(&tools("name: read"), &[called], &["recursive_path arguments"]);
+    check(&tools("name: read"), &[&called], &["recursive_path arguments"]);
 }
 
 #[test]
 fn presets_against_the_groups_that_were_denied() {
     let preset = |access: &str| forge(&format!("access: {access}"));
     let read = denial(1, "repos.read", "GET", json!({ "owner": "a", "repo": "b" }));
-    check(&preset("read-only"), &[read.clone()], &["recursive_path access: read-only"]);
-    check(
-        &preset("read-write"),
-        &[read.clone()],
-        &["method_any access: read-write", "recursive_path access: read-write"],
-    );
-    check(&preset("read-write"), &[put(), read.clone()], &["recursive_path access: read-write"]);
-    check(&preset("full"), &[put(), read], &["method_any access: full", "recursive_path access: full"]);
+    check(&preset("read-only"), &[&read], &["recursive_path access: read-only"]);
+    check(&preset("read-write"), &[&read], &["method_any access: read-write", "recursive_path access: read-write"]);
+    check(&preset("read-write"), &[&put(), &read], &["recursive_path access: read-write"]);
+    check(&preset("full"), &[&put(), &read], &["method_any access: full", "recursive_path access: full"]);
     check(
         &preset("read-only"),
-        &[put()],
+        &[&put()],
         &["unrelated_to_denial access: read-only", "recursive_path access: read-only"],
     );
 }
@@ -237,7 +234,7 @@ fn what_is_automatic() {
             after: &after,
             after_compiled: &after_compiled,
         };
-        let found = findings(&change, &evidence(&[put()]), &Credentials::none(), &Options::default());
+        let found = findings(&change, &evidence(&[&put()]), &Credentials::none(), &Options::default());
         let why = automatic(&change, part.as_ref(), &found, &Options::default()).err().unwrap_or_default();
         assert!(if expect.is_empty() { why.is_empty() } else { why.contains(expect) }, "{endpoint}: {why:?}");
     };

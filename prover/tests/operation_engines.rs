@@ -9,6 +9,7 @@ use std::time::Duration;
 use narrowgate_core::cedar::is_allowed;
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::policy::{Policy, Role};
+use narrowgate_core::schema::Schema;
 use narrowgate_prover::{Ceiling, Counterexample, Engine, Options, Solver, Verdict, prove};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -187,6 +188,19 @@ fn every_kind_of_attribute() {
     ] {
         check(&policy, &bound, within);
     }
+}
+
+/// The schema's text does not say for which hosts a plugin speaks: its digest does.
+#[test]
+fn plugins_are_compared_by_their_digests() {
+    let [mine, theirs] =
+        ["forge.example.com", "other.example.com"].map(|host| Schema::with([plugins::forge_at(host)]).unwrap());
+    assert_eq!(mine.digest(), theirs.digest());
+    let policy = Policy::parse(&on("forge::repos.read", "owner: a"), "policy.yaml", Role::Policy).unwrap();
+    let policy = Compiled::policy_over(&policy, Role::Policy, &mine).unwrap();
+    let verdict = |schema| prove(&policy, &Ceiling::open_over(schema), &Options::default()).verdict;
+    assert!(matches!(verdict(&mine), Verdict::Within(_)));
+    assert!(matches!(verdict(&theirs), Verdict::Unsupported(_)));
 }
 
 fn wanted() -> impl Strategy<Value = String> {
