@@ -9,6 +9,7 @@ mod approve;
 mod auto;
 mod crash;
 mod deny;
+mod github;
 mod identity;
 mod input;
 mod propose;
