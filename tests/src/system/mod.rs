@@ -6,6 +6,7 @@
 
 mod client;
 mod curl;
+mod git;
 mod program;
 mod upstream;
 
@@ -25,6 +26,7 @@ use tempfile::TempDir;
 
 pub use client::{Answer, Client};
 pub use curl::Curl;
+pub use git::Git;
 pub use program::{Program, binary};
 pub use upstream::{Seen, Upstream};
 
