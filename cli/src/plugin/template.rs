@@ -10,7 +10,7 @@ pub(super) const WORLD: &str = include_str!("../../../schemas/wit/semantics.wit"
 
 macro_rules! sdk {
     ($($file:literal),+ $(,)?) => {
-        &[$(($file, include_str!(concat!("../../../plugins/sdk/", $file)))),+]
+        &[$(($file, include_str!(concat!("../../../plugins/guests/sdk/", $file)))),+]
     };
 }
 
@@ -80,7 +80,7 @@ pub(super) fn files(language: Language, name: &PluginName) -> Vec<(String, Strin
         Language::Javascript => &[],
     };
     // In a project it is a member of the project's workspace, not of the shipped plugins'.
-    let sdk = sdk.iter().map(|(path, text)| (format!("sdk/{path}"), text.replace("workspace = \"../guests\"\n", "")));
+    let sdk = sdk.iter().map(|(path, text)| (format!("sdk/{path}"), (*text).to_owned()));
     own.chain(cases).chain(sdk).collect()
 }
 
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn all_of_the_sdk_and_of_the_cases_comes_with_the_binary() {
-        check("../plugins/sdk", SDK, |path| path == "Cargo.toml" || path.starts_with("src/"));
+        check("../plugins/guests/sdk", SDK, |path| path == "Cargo.toml" || path.starts_with("src/"));
         check("../plugins/guests/javascript", CASES, |path| path.ends_with(".http"));
     }
 
