@@ -33,6 +33,8 @@ const SDK: &[(&str, &str)] = sdk![
 
 const RUST: &[(&str, &str)] = &[
     ("Cargo.toml", include_str!("template/rust/Cargo.toml.in")),
+    // Its dependencies are then those that the SDK is tested with; cargo drops what else is in it.
+    ("Cargo.lock", include_str!("../../../plugins/guests/Cargo.lock")),
     ("README.md", include_str!("template/rust/README.md")),
     (".gitignore", "/target\n"),
     ("src/lib.rs", include_str!("template/rust/lib.rs")),
