@@ -42,6 +42,9 @@ struct Shipped {
     source: String,
     /// Of the component.
     digest: Digest,
+    /// Of the sources, where no two builds of them are the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sources: Option<Digest>,
 }
 
 fn guests() -> PathBuf {
@@ -59,9 +62,18 @@ fn sources() -> BTreeSet<String> {
     entries.filter(|entry| is_source(&entry.path())).map(|entry| entry.file_name().into_string().unwrap()).collect()
 }
 
-/// The engine in such a plugin starts from random seeds, so that no two builds are the same.
-fn is_javascript(source: &str) -> bool {
-    guests().join(source).join("package.json").is_file()
+/// The digest of a plugin's sources, if it is in JavaScript: the engine in it starts from random seeds, so that no two
+/// builds are the same.
+fn javascript(source: &str) -> Option<Digest> {
+    let dir = guests().join(source);
+    let files = ["package.json", "plugin.js", "json.js"].map(|file| fs::read(dir.join(file)));
+    if files.iter().all(Result::is_err) {
+        return None;
+    }
+    let parts = files.map(|file| file.unwrap());
+    let whole: Vec<u8> =
+        parts.iter().flat_map(|part| [part.len().to_string().as_bytes(), b"\n", part].concat()).collect();
+    Some(Digest::of(&whole))
 }
 
 /// Builds a plugin as its author would; with what, is the second part.
@@ -84,15 +96,18 @@ fn vocabulary(file: &PluginFile) -> String {
 
 fn bless() {
     let mut digests = Digests { toolchain: String::new(), plugins: BTreeMap::new() };
+    let before = fs::read(dist("digests.json")).ok().and_then(|json| serde_json::from_slice::<Digests>(&json).ok());
+    let before = before.map(|digests| digests.plugins).unwrap_or_default();
     fs::create_dir_all(dist("")).unwrap();
     for source in sources() {
-        let file = if is_javascript(&source) && !guests().join(&source).join("node_modules").is_dir() {
-            // Left as it is where npm has not installed what it takes.
-            PluginFile::read(&dist("notes.wasm")).unwrap()
+        let sources = javascript(&source);
+        let same = before.iter().find(|(_, one)| sources.is_some() && one.sources == sources);
+        let file = if let Some((name, _)) = same {
+            PluginFile::read(&dist(&format!("{name}.wasm"))).unwrap()
         } else {
             let toolchain = env::var("NARROWGATE_GUESTS_TOOLCHAIN").unwrap_or_else(|_| "auto".to_owned());
             let (file, toolchain) = build(&source, &toolchain);
-            if !toolchain.is_empty() {
+            if sources.is_none() {
                 digests.toolchain = toolchain;
             }
             file
@@ -101,7 +116,7 @@ fn bless() {
         fs::write(dist(&format!("{name}.wasm")), file.bytes()).unwrap();
         fs::write(dist(&format!("{name}.vocabulary.json")), vocabulary(&file)).unwrap();
         cases::bless(&HOST.load(&file).unwrap(), &guests().join(&source).join("cases")).unwrap();
-        digests.plugins.insert(name, Shipped { source, digest: file.digest() });
+        digests.plugins.insert(name, Shipped { source, digest: file.digest(), sources });
     }
     fs::write(dist("digests.json"), serde_json::to_string_pretty(&digests).unwrap() + "\n").unwrap();
 }
@@ -110,7 +125,7 @@ fn bless() {
 fn what_is_shipped_is_accepted_and_holds_its_cases() {
     let files = fs::read_dir(dist("")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut expected = BTreeSet::from(["digests.json".to_owned()]);
-    for (name, Shipped { source, digest }) in &DIGESTS.plugins {
+    for (name, Shipped { source, digest, .. }) in &DIGESTS.plugins {
         expected.extend([format!("{name}.wasm"), format!("{name}.vocabulary.json")]);
         let file = PluginFile::read(&dist(&format!("{name}.wasm"))).unwrap();
         assert_eq!((file.name().as_str(), file.digest()), (name.as_str(), *digest));
@@ -125,16 +140,23 @@ fn what_is_shipped_is_accepted_and_holds_its_cases() {
 
 #[test]
 fn what_is_shipped_is_built_of_the_sources() {
-    let shipped: BTreeMap<&str, (&str, Digest)> =
-        DIGESTS.plugins.iter().map(|(name, one)| (one.source.as_str(), (name.as_str(), one.digest))).collect();
-    assert_eq!(shipped.keys().copied().collect::<BTreeSet<_>>(), sources().iter().map(String::as_str).collect());
+    let named: BTreeSet<String> = DIGESTS.plugins.values().map(|one| one.source.clone()).collect();
+    assert_eq!(named, sources());
     let recorded = DIGESTS.toolchain.split_once(": ").map_or("auto", |(toolchain, _)| toolchain);
     let asked = env::var("NARROWGATE_GUESTS_TOOLCHAIN").unwrap_or_else(|_| recorded.to_owned());
-    for (source, (name, digest)) in shipped.into_iter().filter(|(source, _)| !is_javascript(source)) {
+    for (name, Shipped { source, digest, sources }) in &DIGESTS.plugins {
+        if sources.is_some() {
+            assert_eq!(
+                *sources,
+                javascript(source),
+                "{name}; `npm install` there, and `cargo xtask guests` ships it anew"
+            );
+            continue;
+        }
         let (built, toolchain) = build(source, &asked);
         assert_eq!(built.name().as_str(), name);
         if toolchain == DIGESTS.toolchain {
-            assert_eq!(built.digest(), digest, "{name}, built with {toolchain}; `cargo xtask guests` ships it anew");
+            assert_eq!(built.digest(), *digest, "{name}, built with {toolchain}; `cargo xtask guests` ships it anew");
         } else {
             // Another compiler makes other code of the same sources, but no other vocabulary.
             let shown = fs::read_to_string(dist(&format!("{name}.vocabulary.json"))).unwrap();
