@@ -10,7 +10,7 @@ pub(super) const WORLD: &str = include_str!("../../../schemas/wit/semantics.wit"
 
 macro_rules! sdk {
     ($($file:literal),+ $(,)?) => {
-        &[$(($file, include_str!(concat!("../../../plugins/guests/sdk/", $file)))),+]
+        &[$(($file, include_str!(concat!("../../../plugins/sdk/", $file)))),+]
     };
 }
 
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn all_of_the_sdk_and_of_the_cases_comes_with_the_binary() {
-        check("../plugins/guests/sdk", SDK, |path| path == "Cargo.toml" || path.starts_with("src/"));
+        check("../plugins/sdk", SDK, |path| path == "Cargo.toml" || path.starts_with("src/"));
         check("../plugins/guests/javascript", CASES, |path| path.ends_with(".http"));
     }
 

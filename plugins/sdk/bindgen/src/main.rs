@@ -1,4 +1,4 @@
-//! Generates the SDK's `src/bindings.rs` from the world in `schemas/wit/`. In `plugins/guests/sdk/bindgen`:
+//! Generates the SDK's `src/bindings.rs` from the world in `schemas/wit/`. In `plugins/sdk/bindgen`:
 //!
 //! ```text
 //! cargo run               writes ../src/bindings.rs
@@ -16,7 +16,7 @@ use wit_bindgen_rust::Opts;
 fn main() -> Result<()> {
     let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the folder above this crate is the SDK")?;
     let written = sdk.join("src/bindings.rs");
-    let generated = generate(&sdk.join("../../../schemas/wit/semantics.wit"))?;
+    let generated = generate(&sdk.join("../../schemas/wit/semantics.wit"))?;
     match std::env::args().nth(1).as_deref() {
         None => std::fs::write(&written, generated).with_context(|| format!("writing {}", written.display())),
         Some("--check") if std::fs::read(&written).is_ok_and(|bytes| bytes == generated) => Ok(()),
