@@ -50,7 +50,7 @@ impl Proxy {
         config.upstream_ca = self.upstream_ca;
         config.audit_log = self.audit_log;
         files::private_dir(&self.ca_dir)?;
-        config.schema = self.plugins.load(Some(&plugins::cache(&self.ca_dir)))?.schema().clone();
+        config.plugins = self.plugins.load(Some(&plugins::cache(&self.ca_dir)))?;
         block_on(async move {
             let service = Service::start(config).await.map_err(Failure::invalid)?;
             let stop = Stop::listen()?;

@@ -171,10 +171,12 @@ async fn start_proxy(setup: &Setup, data: &Path, gateway: &Gateway) -> Result<Pr
     let token_file = data.join(format!("sandbox-{}.token", setup.sandbox));
     ensure_sandbox(setup, gateway, &token_file).await?;
     let mut config = ProxyConfig::new(setup.sandbox.clone(), connect(&gateway.url(), &token_file)?, data);
+    config.plugins = setup.plugins.clone();
     config.listen = setup.listen;
     config.resolve = setup.resolve.clone();
     config.upstream_ca = setup.upstream_ca.clone();
     config.audit_log = Some(setup.audit_log.clone());
+    config.plugins = setup.plugins.clone();
     Proxy::start(config).await.map_err(Failure::invalid)
 }
 

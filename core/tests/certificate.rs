@@ -7,13 +7,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, HEXLOWER};
 use narrowgate_core::certificate::{self, Certified, Containment, PAYLOAD_TYPE, Statement, verify};
 use narrowgate_core::digest::Digest;
 use narrowgate_core::dsse::{Envelope, Signature, TrustedKey, VerifyingKey, pre_authentication_encoding};
 use narrowgate_core::keys::{self, KeySet};
-use narrowgate_core::schema::Schema;
+use narrowgate_core::schema::{Plugin, Schema};
+use narrowgate_core::vocabulary::Manifest;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
 
@@ -53,6 +55,36 @@ fn policy() -> Digest {
     Digest::of(b"permit (principal, action, resource);")
 }
 
+/// The plugins that the statements assume.
+fn assumed() -> Arc<Schema> {
+    let plugin = |name: &str| {
+        let manifest = json!({ "name": name, "version": "1", "doc": "A test.",
+            "actions": [{ "name": "look", "group": "read", "methods": ["GET"], "doc": "Looks." }] });
+        let manifest = Manifest::parse(manifest.to_string().as_bytes()).unwrap();
+        Plugin { vocabulary: manifest.try_into().unwrap(), digest: Digest::of(name.as_bytes()) }
+    };
+    Schema::with(["github", "zulip"].map(plugin)).unwrap()
+}
+
+/// A proof says which plugins it assumes to label truthfully, and holds for no others.
+#[test]
+fn a_certificate_holds_for_its_plugins_alone() {
+    let (signer, statement) = (Signer::new(1), good());
+    let envelope = signer.seal(PAYLOAD_TYPE, &statement.to_bytes());
+    let keys = [signer.trusted(None)];
+    let check = |schema: &Schema, expect: &str| {
+        let error = verify(&envelope, &keys, policy(), schema, 1_750_000_000).unwrap_err().to_string();
+        assert!(error.contains(expect), "{error}");
+    };
+    check(Schema::standard(), "assumes plugin github@sha256:");
+    let all = assumed();
+    let one = Schema::with(all.plugins().values().take(1).cloned()).unwrap();
+    check(&one, "assumes plugin zulip@sha256:");
+    let mut changed: Vec<Plugin> = all.plugins().values().cloned().collect();
+    changed[0].digest = Digest::of(b"another build");
+    check(&Schema::with(changed).unwrap(), "have the policy proven again");
+}
+
 fn statement(schema: Digest) -> Statement {
     let proven = Containment {
         verdict: "within".to_owned(),
@@ -74,12 +106,12 @@ fn statement(schema: Digest) -> Statement {
 }
 
 fn good() -> Statement {
-    statement(Schema::standard().digest())
+    statement(assumed().digest())
 }
 
 #[track_caller]
 fn refused(envelope: &Envelope, keys: &[TrustedKey], problem: &str) {
-    match verify(envelope, keys, policy(), Schema::standard(), 1_750_000_000) {
+    match verify(envelope, keys, policy(), &assumed(), 1_750_000_000) {
         Ok(_) => panic!("verifies: {problem}"),
         Err(error) => assert!(error.to_string().contains(problem), "{problem:?} is not in {error:?}"),
     }
@@ -128,8 +160,7 @@ fn a_certificate_holds_and_names_its_signer() {
     let (signer, other) = (Signer::new(1), Signer::new(2));
     let envelope = signer.seal(PAYLOAD_TYPE, &good().to_bytes());
     let keys = [other.trusted(None), signer.trusted(Some(1_760_000_000))];
-    let Certified { statement, signer: by } =
-        verify(&envelope, &keys, policy(), Schema::standard(), 1_750_000_000).unwrap();
+    let Certified { statement, signer: by } = verify(&envelope, &keys, policy(), &assumed(), 1_750_000_000).unwrap();
     assert_eq!((statement, by), (good(), signer.trusted(Some(1_760_000_000))));
 }
 
@@ -144,7 +175,7 @@ fn whose_signature_counts() {
     let keys = [known.trusted(None)];
     // DSSE: signatures by keys that nobody here knows are no reason to refuse, and none to accept.
     for envelope in [by(&[&known]), by(&[&unknown, &known]), by(&[&known, &unknown]), by(&[&known, &known])] {
-        assert!(verify(&envelope, &keys, policy(), Schema::standard(), 1_750_000_000).is_ok());
+        assert!(verify(&envelope, &keys, policy(), &assumed(), 1_750_000_000).is_ok());
     }
     for envelope in [by(&[]), by(&[&unknown]), by(&[&unknown, &unknown])] {
         refused(&envelope, &keys, "not signed by a key that is trusted here");
@@ -154,7 +185,7 @@ fn whose_signature_counts() {
     // The key id is a hint: a wrong one harms nothing and a right one helps nothing.
     let mut renamed = by(&[&known]);
     renamed.signatures[0].keyid = unknown.key().keyid();
-    assert!(verify(&renamed, &keys, policy(), Schema::standard(), 1_750_000_000).is_ok());
+    assert!(verify(&renamed, &keys, policy(), &assumed(), 1_750_000_000).is_ok());
     let mut posing = by(&[&unknown]);
     posing.signatures[0].keyid = known.key().keyid();
     refused(&posing, &keys, "not signed by a key");
@@ -170,14 +201,14 @@ fn a_retired_key_counts_until_its_time_and_not_a_second_longer() {
     let payload = good().to_bytes();
     let envelope = old.seal(PAYLOAD_TYPE, &payload);
     let keys = [new.trusted(None), old.trusted(Some(1_750_000_000))];
-    assert!(verify(&envelope, &keys, policy(), Schema::standard(), 1_749_999_999).is_ok());
+    assert!(verify(&envelope, &keys, policy(), &assumed(), 1_749_999_999).is_ok());
     refused(&envelope, &keys, "retired at 2025-06-15T15:06:40Z");
     // With the new key's signature beside it, that one counts.
     let mut both = envelope;
     both.signatures.push(new.signature(PAYLOAD_TYPE, &payload));
-    assert_eq!(verify(&both, &keys, policy(), Schema::standard(), 1_750_000_000).unwrap().signer, keys[0]);
+    assert_eq!(verify(&both, &keys, policy(), &assumed(), 1_750_000_000).unwrap().signer, keys[0]);
     assert_eq!(
-        verify(&both, &keys, policy(), Schema::standard(), 1_749_999_999).unwrap().signer,
+        verify(&both, &keys, policy(), &assumed(), 1_749_999_999).unwrap().signer,
         keys[0],
         "the one that is trusted longest"
     );
@@ -216,7 +247,7 @@ fn one_spelling_of_base64_and_one_of_a_signature() {
         (text.ends_with("==") && text.contains(['+', '/'])).then_some(bytes)
     });
     let good = signer.seal(PAYLOAD_TYPE, &payload.unwrap());
-    assert!(verify(&good, &keys, policy(), Schema::standard(), 1_750_000_000).is_ok());
+    assert!(verify(&good, &keys, policy(), &assumed(), 1_750_000_000).is_ok());
     let variants = |text: &str| {
         let bytes = BASE64.decode(text.as_bytes()).unwrap();
         let spare = text.trim_end_matches('=');
@@ -259,7 +290,7 @@ fn a_signed_payload_has_one_reading() {
     let text = String::from_utf8(good().to_bytes()).unwrap();
     let hex = policy().hex();
     let sha512 = format!("\"sha256\":\"{hex}\",\"sha512\":\"00\"");
-    let schema = Schema::standard().digest().to_string();
+    let schema = assumed().digest().to_string();
     let subject = format!("{{\"name\":\"policy\",\"digest\":{{\"sha256\":\"{hex}\"}}}}");
     let edit = |from: &str, to: &str| {
         assert_eq!(text.matches(from).count(), 1, "{from}");
@@ -323,7 +354,7 @@ fn a_signed_payload_has_one_reading() {
     refused(&signer.seal(PAYLOAD_TYPE, &invalid), &[signer.trusted(None)], "not a statement");
     let forever = text.replace("\"expires_at\":1800000000", "\"expires_at\":null");
     let envelope = signer.seal(PAYLOAD_TYPE, forever.as_bytes());
-    assert!(verify(&envelope, &[signer.trusted(None)], policy(), Schema::standard(), i64::MAX).is_ok());
+    assert!(verify(&envelope, &[signer.trusted(None)], policy(), &assumed(), i64::MAX).is_ok());
 }
 
 #[test]
@@ -512,6 +543,6 @@ fn the_committed_certificate_certifies_nothing_here() {
     let committed: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
     let envelope: Envelope = serde_json::from_value(committed["envelope"].clone()).unwrap();
     let key = VerifyingKey::from_base64(committed["keys"][0]["public_key"].as_str().unwrap()).unwrap();
-    let error = verify(&envelope, &[key.into()], policy(), Schema::standard(), 1_750_000_000).unwrap_err();
+    let error = verify(&envelope, &[key.into()], policy(), &assumed(), 1_750_000_000).unwrap_err();
     assert_eq!(error, certificate::CertificateError::OtherSchema);
 }

@@ -165,6 +165,8 @@ fn yaml_round_trips() {
 fn errors_name_file_line_and_field() {
     let head = "version: 1\nnetwork_policies:\n";
     let entry = |endpoint: &str| format!("{head}  a:\n    endpoints:\n      - {endpoint}\n");
+    let rules =
+        |rule: &str| entry(&format!("{{ host: a.com, port: 443, protocol: git, rules: [{{ allow: {{ {rule} }} }}] }}"));
     let cases = [
         (String::new(), "f:1:1: the document is empty"),
         ("version: 2\nnetwork_policies: {}".into(), "f:1:10: /version: \"2\" is not one of 1"),
@@ -184,7 +186,21 @@ fn errors_name_file_line_and_field() {
             entry("{ host: \"*\", port: 443 }"),
             "f:5:17: /network_policies/a/endpoints/0/host: pattern \"*\", character 1: a wildcard needs a domain",
         ),
-        (entry("{ host: a.com, port: 443, protocol: graphql }"), "\"graphql\" is not one of rest"),
+        (entry("{ host: a.com, port: 443, protocol: GraphQL }"), "\"GraphQL\" is neither rest nor a plugin's name"),
+        (entry("{ host: a.com, port: 443, protocol: path }"), "\"path\" is neither rest nor a plugin's name"),
+        (rules("action: contents.write"), "\"contents.write\" is not a plugin's action such as github::contents.write"),
+        (rules("action: \"git::x\", method: GET"), "unknown field; the fields here are action, where"),
+        (rules("action: \"git::x\", where: [a]"), "expected a map from attributes"),
+        (rules("action: \"git::x\", where: { a: \"x?\" }"), "for the character itself write {exact: …}"),
+        (rules("action: \"git::x\", where: { a: \"a**\" }"), "** stands for whole segments"),
+        (rules("action: \"git::x\", where: { a: \"*/**\" }"), "beside ** there can be no other wildcard"),
+        (rules("action: \"mcp::x\""), "mcp::x is not git's; one endpoint speaks one protocol"),
+        (
+            format!(
+                "{head}  a:\n    endpoints:\n      - {{ host: \"*.x.com\", port: 1, protocol: git, access: full }}\n      - {{ host: a.x.com, port: 1, protocol: mcp, access: full }}\n"
+            ),
+            "this endpoint speaks mcp and a/endpoints/0 speaks git on the same host and port",
+        ),
         (entry("{ host: a.com, port: 443, protocol: rest }"), "\"access\" or \"rules\" is required"),
         (entry("{ host: a.com, port: 443, protocol: rest, access: full, rules: [] }"), "not both"),
         (entry("{ host: a.com, port: 443, access: full }"), "needs an inspected endpoint"),

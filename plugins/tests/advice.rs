@@ -23,6 +23,9 @@ fn suggestions_keep_to_the_vocabulary() {
     let asked = Asked::put();
     let denied = plugin.classify(&asked.facts()).unwrap();
     let got: Vec<_> = plugin.suggest(&asked.facts(), &denied).into_iter().map(|one| (one.operation, one.doc)).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let later = runtime.block_on(plugin.suggest_async(&asked.facts(), denied));
+    assert_eq!(later.len(), got.len());
     assert_eq!(got, [(glob(), "All of  docs.".to_owned()), (write(vec![]), "Any.".to_owned())]);
 }
 

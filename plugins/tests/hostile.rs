@@ -112,7 +112,7 @@ fn refusals_are_told_apart_and_told_on_one_line() {
 fn what_cannot_be_told_is_ambiguous() {
     let plugin = Guest::new().load();
     let odd_path = Asked::new("PUT", "api.acme.example", "/pages/%80");
-    let odd_header = Asked { headers: vec![("x-acme", b"\xfe")], ..Asked::put() };
+    let odd_header = Asked { headers: vec![("X-Acme", b"\xfe")], ..Asked::put() };
     let unnamed = Asked { headers: vec![("x-other", b"\xfe")], ..Asked::put() };
     for asked in [odd_path, odd_header] {
         assert!(plugin.classify(&asked.facts()).unwrap_err().is_ambiguous());
@@ -172,8 +172,8 @@ fn what_is_wrong_at_install_is_refused_there() {
     let good = serde_json::to_vec(&manifest()).unwrap();
     for (guest, expect) in [
         ("trap_in_describe", "describe: trapped: wasm `unreachable` instruction executed"),
-        ("loop_in_describe", "describe: used up its 100000000 units of fuel"),
-        ("loop_at_start", "describe: used up its 100000000 units of fuel"),
+        ("loop_in_describe", "describe: used up its 20000000 units of fuel"),
+        ("loop_at_start", "describe: used up its 20000000 units of fuel"),
     ] {
         let file = narrowgate_plugins::PluginFile::parse(Guest::file(guest).with_manifest(&good)).unwrap();
         let begun = Instant::now();

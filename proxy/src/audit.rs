@@ -107,6 +107,10 @@ pub struct Flow {
     pub version: Option<u64>,
     /// The digest of the policy in force.
     pub hash: Option<Digest>,
+    /// The plugin that said what the request means, where one did or should have.
+    pub plugin: Option<String>,
+    /// The actions that the plugin named, and of a denied request those that are not allowed. Never what it says of them.
+    pub operations: Vec<String>,
 }
 
 /// A decision.

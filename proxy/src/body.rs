@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 
 use crate::grant::Revoked;
+use crate::upload::Upload;
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// The body of every message this proxy sends, in either direction.
@@ -31,12 +32,23 @@ pub(crate) fn streamed(inner: Incoming, revoked: Revoked) -> Body {
     Streamed { inner, revoked }.boxed_unsync()
 }
 
-struct Streamed {
-    inner: Incoming,
+/// The same for a request's body: what was read of it, and then the rest.
+pub(crate) fn uploaded(upload: Upload, revoked: Revoked) -> Body {
+    if upload.is_absent() {
+        return empty();
+    }
+    Streamed { inner: upload, revoked }.boxed_unsync()
+}
+
+struct Streamed<B> {
+    inner: B,
     revoked: Revoked,
 }
 
-impl HttpBody for Streamed {
+impl<B> HttpBody for Streamed<B>
+where
+    B: HttpBody<Data = Bytes, Error = hyper::Error> + Unpin,
+{
     type Data = Bytes;
     type Error = BoxError;
 

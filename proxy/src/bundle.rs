@@ -164,7 +164,8 @@ impl Loader {
     /// Puts `bundle` in force, if it may be: for the next request of every connection.
     pub(crate) async fn adopt(&self, bundle: Bundle) -> Result<(), BundleError> {
         succeeds(&bundle, self.shared.active.last())?;
-        let (keys, sandbox, schema) = (self.trust.keys(), self.shared.sandbox.clone(), self.shared.schema.clone());
+        let (keys, sandbox) = (self.trust.keys(), self.shared.sandbox.clone());
+        let schema = self.shared.plugins.schema().clone();
         // Compiling takes milliseconds to seconds; requests go on meanwhile.
         let opened = tokio::task::spawn_blocking(move || {
             open(&bundle, &keys, &sandbox, &schema, now()).map(|opened| (opened, bundle))

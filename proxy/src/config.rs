@@ -1,9 +1,8 @@
 //! What an operator sets.
 
-use narrowgate_core::schema::Schema;
+use narrowgate_plugins::Plugins;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use crate::{GatewayClient, ResolveEntry};
 
@@ -26,12 +25,12 @@ pub struct Config {
     pub audit_log: Option<PathBuf>,
     /// Whether denials tell the agent how to propose a rule, and `policy.local` takes proposals.
     pub proposals: bool,
-    /// What policies can speak about: with the plugins here, and no others.
-    pub schema: Arc<Schema>,
+    /// Who says what requests mean, and so what policies can speak about.
+    pub plugins: Plugins,
 }
 
 impl Config {
-    /// The defaults: `127.0.0.1:3128`, proposals on, no audit log, nothing resolved by hand.
+    /// The defaults: `127.0.0.1:3128`, proposals on, no audit log, no plugins, nothing resolved by hand.
     pub fn new(sandbox: impl Into<String>, gateway: GatewayClient, ca_dir: impl Into<PathBuf>) -> Config {
         Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 3128)),
@@ -42,7 +41,7 @@ impl Config {
             upstream_ca: None,
             audit_log: None,
             proposals: true,
-            schema: Arc::clone(Schema::standard()),
+            plugins: Plugins::none(),
         }
     }
 }

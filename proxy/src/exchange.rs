@@ -2,31 +2,45 @@
 
 use std::sync::Arc;
 
-use http::header::{EXPECT, HOST, HeaderValue, UPGRADE};
-use http::uri::PathAndQuery;
-use http::{Request, Response, Uri, Version};
-use hyper::body::{Body as _, Incoming};
-use narrowgate_core::decide::{Decision, Permit, Reason};
-use narrowgate_core::request::{self, Authority, Method, Operation, Target};
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use narrowgate_core::decide::{Decision, Permit, Reason, Refusal, Snapshot};
+use narrowgate_core::denial::DeniedOperation;
+use narrowgate_core::request::{self, Authority, Operation, PathOptions};
+use narrowgate_core::vocabulary::{Meaning, PluginName};
 
 use crate::active::Enforced;
-use crate::body::{Body, empty, streamed};
-use crate::forward::{ForwardError, Upstream, Wire, request_headers, response_head};
-use crate::grant::{Revoked, Watch};
-use crate::respond::{Attempt, Denied, bad_gateway};
+use crate::body::{Body, streamed, uploaded};
+use crate::classify::{Answer, classify};
+use crate::forward::{ForwardError, Upstream, Wire, response_head};
+use crate::grant::Watch;
+use crate::reading::{Canonical, shown};
+use crate::respond::{Attempt, Denied, Form, bad_gateway};
 use crate::shared::{Peer, Shared, Who, now};
-
-/// Some servers let these replace the method or the target, which were what the rule was about.
-const OVERRIDES: [&str; 5] =
-    ["x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"];
-/// Where a body ends. With `_` they pass every reader of framing, until one of the gateways that read `_` as `-`.
-const FRAMING: [&str; 2] = ["transfer-encoding", "content-length"];
 
 /// The requests of one client connection, and its way upstream.
 pub(crate) struct Conversation {
     pub(crate) shared: Arc<Shared>,
     pub(crate) peer: Arc<Peer>,
     upstream: Upstream,
+}
+
+/// A request on its way to a decision.
+struct Pending<'a> {
+    destination: &'a Authority,
+    wire: Wire,
+    who: &'a Who,
+    attempt: Attempt,
+    watch: Watch,
+    request: Canonical,
+    form: Form,
+}
+
+/// How a policy wants the requests to a destination read.
+#[derive(PartialEq, Eq)]
+struct Readers {
+    plugin: Option<PluginName>,
+    paths: PathOptions,
 }
 
 impl Conversation {
@@ -57,50 +71,96 @@ impl Conversation {
         let Some(policy) = enforced.as_deref() else {
             return deny(&attempt, Denied::new(Reason::PolicyUnavailable));
         };
-        let (method, target) = match read(&request, destination, wire, policy) {
-            Ok(read) => read,
+        let readers = Readers::of(&policy.snapshot, destination);
+        let path = shown(request.uri().path());
+        let request = match Canonical::read(request, destination, wire, &readers.paths) {
+            Ok(request) => request,
             Err(denied) => {
-                attempt.set_path(&shown(request.uri().path()));
-                let governs = policy.snapshot.governs(&who.process, &destination.host, destination.port);
-                return deny(&attempt, denied.under(governs));
+                attempt.set_path(&path);
+                return deny(&attempt, denied.under(governs(policy, who, destination)));
             }
         };
-        attempt.set_path(target.path.as_str());
-        let decided = request::Request {
-            process: who.process.clone(),
-            host: destination.host.clone(),
-            port: destination.port,
-            operation: Operation::http(method, target),
-            now,
-        };
-        let permit = match policy.snapshot.decide(&decided) {
-            Decision::Deny(refusal) => return deny(&attempt, refusal.into()),
-            Decision::Allow(permit) => permit,
-        };
-        if let Err(unlogged) = self.shared.allow(who, &attempt, &permit) {
-            return unlogged;
+        attempt.set_path(request.target.path.as_str());
+        let pending = Pending { destination, wire, who, attempt, watch, request, form: Form::Problem };
+        if readers.plugin.is_some() {
+            return self.ask(pending, readers).await;
         }
-        match canonical(request, &permit, wire, &decided, &watch) {
-            Ok(outgoing) => self.forward(who, &attempt, &permit, wire, outgoing, watch.revoked(decided)).await,
-            Err(why) => deny(&attempt, Denied::malformed(&why)),
+        match decide(&policy.snapshot, pending.operations(&[], now)) {
+            Ok((permit, operations)) => self.pass(pending, &permit, operations).await,
+            Err(denied) => deny(&pending.attempt, denied),
         }
     }
 
+    /// Has a plugin say what the request means, and decides each of its operations.
+    async fn ask(&self, mut pending: Pending<'_>, readers: Readers) -> Response<Body> {
+        let plugin = readers.plugin.as_ref().and_then(|name| {
+            pending.attempt.set_plugin(name);
+            self.shared.plugins.get(name)
+        });
+        let Pending { destination, wire, who, .. } = pending;
+        let Answer { form, meanings } = match plugin {
+            Some(plugin) => classify(&self.shared, plugin, destination, wire, &mut pending.request).await,
+            // No bundle is adopted whose plugins are not here.
+            None => Answer { form: Form::Problem, meanings: Err(Denied::unasked("the plugin is not loaded")) },
+        };
+        pending.form = form;
+        // Reading may have taken seconds. What is decided is decided by what is in force after it, and for whom it is then.
+        let now = now();
+        let enforced = self.shared.active.load(now);
+        let Some(policy) = enforced.as_deref() else {
+            return self.refuse(pending, Denied::new(Reason::PolicyUnavailable), None).await;
+        };
+        let meanings: Vec<Arc<Meaning>> = match meanings {
+            Ok(meanings) => meanings.into_iter().map(Arc::new).collect(),
+            Err(denied) => {
+                let denied = denied.under(governs(policy, who, destination));
+                return self.refuse(pending, denied, Some(policy)).await;
+            }
+        };
+        pending.attempt.set_operations(meanings.iter().map(AsRef::as_ref));
+        if Readers::of(&policy.snapshot, destination) != readers {
+            let why = "the policy changed how this host's requests are read; send the request again";
+            return self.refuse(pending, Denied::ambiguous(why), Some(policy)).await;
+        }
+        let still = self.peer.who().await;
+        if still.refusal.is_some() || still.process != who.process {
+            let why = "another program has the connection by now than when the request began";
+            return self.refuse(pending, Denied::ambiguous(why), Some(policy)).await;
+        }
+        match decide(&policy.snapshot, pending.operations(&meanings, now)) {
+            Ok((permit, operations)) => self.pass(pending, &permit, operations).await,
+            Err(denied) => self.refuse(pending, denied, Some(policy)).await,
+        }
+    }
+
+    /// Denies in the form that the client understands, and lets it read that.
+    async fn refuse(&self, pending: Pending<'_>, denied: Denied, enforced: Option<&Enforced>) -> Response<Body> {
+        let response = self.shared.deny_as(&pending.form, pending.who, &pending.attempt, denied, enforced);
+        let late = response.status() == StatusCode::REQUEST_TIMEOUT;
+        if !late && (response.status().is_success() || pending.request.upload.is_begun()) {
+            pending.request.upload.drain().await;
+        }
+        response
+    }
+
     /// Sends the request on, for as long as its grant lasts.
-    async fn forward(
-        &self,
-        who: &Who,
-        attempt: &Attempt,
-        permit: &Permit,
-        wire: Wire,
-        outgoing: Request<Body>,
-        mut revoked: Revoked,
-    ) -> Response<Body> {
+    async fn pass(&self, pending: Pending<'_>, permit: &Permit, operations: Vec<request::Request>) -> Response<Body> {
+        let Pending { wire, who, attempt, watch, request, form, .. } = pending;
+        if let Err(unlogged) = self.shared.allow(who, &attempt, permit) {
+            return unlogged;
+        }
+        let body = uploaded(request.upload, watch.revoked(operations.clone()));
+        let outgoing = Request::from_parts(request.head, body);
+        let mut revoked = watch.revoked(operations.clone());
+        let deny = |denied, enforced: Option<&Enforced>| self.shared.deny_as(&form, who, &attempt, denied, enforced);
         let sent = tokio::select! {
             sent = self.upstream.send(&self.shared.dialer, permit, wire, outgoing) => sent,
             gone = &mut revoked => {
+                let now = now();
+                let enforced = self.shared.active.load(now);
+                let refused = enforced.as_deref().and_then(|policy| decide(&policy.snapshot, at(operations, now)).err());
                 let denied = gone.map_or_else(|| Denied::new(Reason::PolicyUnavailable), Denied::from);
-                return self.shared.deny(who, attempt, denied, self.shared.active.load(now()).as_deref());
+                return deny(refused.unwrap_or(denied), enforced.as_deref());
             }
         };
         match sent {
@@ -110,8 +170,7 @@ impl Conversation {
             }
             Err(ForwardError::Dial(e)) if e.reason().is_some() => {
                 let reason = e.reason().unwrap_or(Reason::DestinationBlocked);
-                let denied = Denied::new(reason).because(e.to_string());
-                self.shared.deny(who, attempt, denied, self.shared.active.load(now()).as_deref())
+                deny(Denied::new(reason).because(e.to_string()), self.shared.active.load(now()).as_deref())
             }
             Err(e) => {
                 tracing::info!("{}:{}: {e}", permit.host(), permit.port());
@@ -121,99 +180,58 @@ impl Conversation {
     }
 }
 
-/// The one reading of `request`, or the denial of one that has several.
-fn read(
-    request: &Request<Incoming>,
-    destination: &Authority,
-    wire: Wire,
-    policy: &Enforced,
-) -> Result<(Method, Target), Denied> {
-    same_authority(request, destination, wire).map_err(|why| Denied::malformed(&why))?;
-    let method = Method::parse(request.method().as_str()).map_err(|e| Denied::ambiguous(&e.to_string()))?;
-    let headers = request.headers();
-    if headers.contains_key(UPGRADE) {
-        let why = "no rule can allow a protocol upgrade; send the request without the upgrade header";
-        return Err(Denied::ambiguous(why));
-    }
-    for name in headers.keys().map(|name| name.as_str()) {
-        let read = name.replace('_', "-");
-        if OVERRIDES.contains(&read.as_str()) {
-            let why =
-                format!("header {name:?}: send the method and the path themselves, which are what rules are about");
-            return Err(Denied::ambiguous(&why));
-        }
-        if read != name && FRAMING.contains(&read.as_str()) {
-            return Err(Denied::ambiguous(&format!("header {name:?}: some servers read it as {read:?}")));
+impl Pending<'_> {
+    /// What is decided: the request as it is or, in a plugin's words, each of its operations.
+    fn operations(&self, meanings: &[Arc<Meaning>], now: i64) -> Vec<request::Request> {
+        let one = |meaning: Option<&Arc<Meaning>>| request::Request {
+            process: self.who.process.clone(),
+            host: self.destination.host.clone(),
+            port: self.destination.port,
+            operation: Operation::Http {
+                method: self.request.method.clone(),
+                target: self.request.target.clone(),
+                meaning: meaning.cloned(),
+            },
+            now,
+        };
+        match meanings {
+            [] => vec![one(None)],
+            all => all.iter().map(|meaning| one(Some(meaning))).collect(),
         }
     }
-    if headers.get_all(EXPECT).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
-        return Err(Denied::malformed("the only expectation is 100-continue"));
+}
+
+impl Readers {
+    fn of(snapshot: &Snapshot, destination: &Authority) -> Readers {
+        let Authority { host, port } = destination;
+        Readers { plugin: snapshot.plugin(host, *port).cloned(), paths: snapshot.path_options(host, *port) }
     }
-    let options = policy.snapshot.path_options(&destination.host, destination.port);
-    let raw = match request.uri().query() {
-        Some(query) => format!("{}?{query}", request.uri().path()),
-        None => request.uri().path().to_owned(),
+}
+
+fn governs(policy: &Enforced, who: &Who, destination: &Authority) -> Option<String> {
+    policy.snapshot.governs(&who.process, &destination.host, destination.port)
+}
+
+fn at(mut operations: Vec<request::Request>, now: i64) -> Vec<request::Request> {
+    operations.iter_mut().for_each(|operation| operation.now = now);
+    operations
+}
+
+/// A permit for all of `operations`, which are given back; or the denial, which says which of them are not allowed.
+fn decide(snapshot: &Snapshot, operations: Vec<request::Request>) -> Result<(Permit, Vec<request::Request>), Denied> {
+    let first = match snapshot.decide_all(&operations) {
+        Decision::Allow(permit) => return Ok((permit, operations)),
+        Decision::Deny(first) => first,
     };
-    let target = Target::parse(&raw, &options).map_err(|e| Denied::ambiguous(&e.to_string()))?;
-    if target.query.keys().any(is_method_key) {
-        let why = "a query key \"_method\": send the method itself, which is what rules are about";
-        return Err(Denied::ambiguous(why));
-    }
-    Ok((method, target))
-}
-
-/// Whether a server may take the method from this key of the query. PHP reads `.`, a space and a lone `[` as `_`.
-fn is_method_key(key: &str) -> bool {
-    key.trim_start_matches(' ').replace(['.', ' ', '['], "_").eq_ignore_ascii_case("_method")
-}
-
-/// A path that has no canonical form, as far as a person needs to see it.
-fn shown(raw: &str) -> String {
-    raw.chars().take(1024).collect()
-}
-
-/// Host header and request target must name the destination that was connected to.
-fn same_authority(request: &Request<Incoming>, destination: &Authority, wire: Wire) -> Result<(), String> {
-    let mut hosts = request.headers().get_all(HOST).iter();
-    let (Some(host), None) = (hosts.next(), hosts.next()) else {
-        return Err(format!("a request to {destination} has exactly one host header"));
-    };
-    let host = host.to_str().map_err(|_| "the host header is not ASCII".to_owned())?;
-    let uri = request.uri();
-    let absolute = uri.authority().map(|authority| authority.as_str());
-    for named in [Some(host), absolute].into_iter().flatten() {
-        let named = Authority::parse(named, Some(wire.default_port())).map_err(|e| e.to_string())?;
-        if named != *destination {
-            return Err(format!("the request names {named} on a connection to {destination}"));
-        }
-    }
-    match uri.scheme_str() {
-        None => Ok(()),
-        Some(scheme) if scheme == wire.scheme() => Ok(()),
-        Some(scheme) => Err(format!("the request says {scheme}, the connection is {}", wire.scheme())),
-    }
-}
-
-/// The request as it goes upstream: what was decided, without what concerns this hop.
-fn canonical(
-    request: Request<Incoming>,
-    permit: &Permit,
-    wire: Wire,
-    decided: &request::Request,
-    watch: &Watch,
-) -> Result<Request<Body>, String> {
-    let (mut head, body) = request.into_parts();
-    if let Operation::Http { target, .. } = &decided.operation {
-        let path = PathAndQuery::try_from(target.to_uri_string());
-        head.uri = Uri::from(path.map_err(|_| "the request target cannot be sent".to_owned())?);
-    }
-    head.version = Version::HTTP_11;
-    head.extensions.clear();
-    let authority = Authority { host: permit.host().clone(), port: permit.port() }.to_string();
-    let suffix = format!(":{}", wire.default_port());
-    let host = authority.strip_suffix(&suffix).unwrap_or(&authority);
-    let host = HeaderValue::from_str(host).map_err(|_| "the host cannot be sent".to_owned())?;
-    request_headers(&mut head.headers, host, &body);
-    let body = if body.is_end_stream() { empty() } else { streamed(body, watch.revoked(decided.clone())) };
-    Ok(Request::from_parts(head, body))
+    let refused = operations.iter().filter_map(|operation| match snapshot.decide(operation) {
+        Decision::Deny(refusal) => Some((operation, refusal)),
+        Decision::Allow(_) => None,
+    });
+    let refused: Vec<(&request::Request, Refusal)> = refused.collect();
+    let told = refused.iter().filter_map(|(operation, _)| operation.operation.meaning()).map(DeniedOperation::of);
+    let told = told.collect();
+    // Where a proposal cannot help with one of them, it does not help with the request.
+    let grantable = |reason| matches!(reason, Reason::NoMatchingRule | Reason::LeaseExpired);
+    let refusal = refused.into_iter().map(|(_, refusal)| refusal).find(|refusal| !grantable(refusal.reason));
+    Err(Denied::from(refusal.unwrap_or(first)).of(told))
 }

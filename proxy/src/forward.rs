@@ -6,7 +6,7 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{Request, Response, StatusCode, Version};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use narrowgate_core::decide::Permit;
@@ -138,7 +138,7 @@ fn checked(response: Response<Incoming>) -> Result<Response<Incoming>, ForwardEr
 }
 
 /// Makes `headers` those of the request that was decided: this hop's own are gone, the framing is stated.
-pub(crate) fn request_headers(headers: &mut HeaderMap, host: HeaderValue, body: &Incoming) {
+pub(crate) fn request_headers(headers: &mut HeaderMap, host: HeaderValue, chunked: bool) {
     strip(headers);
     // What a client says about the way to it, or about where it would rather be, nobody decided on.
     let way: Vec<HeaderName> = headers.keys().filter(|name| is_forwarding(name.as_str())).cloned().collect();
@@ -148,7 +148,7 @@ pub(crate) fn request_headers(headers: &mut HeaderMap, host: HeaderValue, body: 
     // Answered here, when the body is first read.
     headers.remove(EXPECT);
     headers.insert(http::header::HOST, host);
-    if !body.is_end_stream() && body.size_hint().exact().is_none() {
+    if chunked {
         headers.remove(CONTENT_LENGTH);
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }

@@ -28,18 +28,18 @@ impl Watch {
         Watch { shared: shared.clone(), changes: shared.active.subscribe() }
     }
 
-    /// Completes when `request` would now be denied.
-    pub(crate) fn revoked(&self, request: Request) -> Revoked {
-        self.gone(request, None)
+    /// Completes when any of the operations that one request is would now be denied.
+    pub(crate) fn revoked(&self, operations: Vec<Request>) -> Revoked {
+        self.gone(operations, None)
     }
 
     /// As [`revoked`](Watch::revoked), for bytes that nobody reads: also when the tunnel is another program's by now,
     /// which may not have it.
     pub(crate) fn tunnel_revoked(&self, request: Request, peer: Arc<Peer>) -> Revoked {
-        self.gone(request, Some(peer))
+        self.gone(vec![request], Some(peer))
     }
 
-    fn gone(&self, mut request: Request, peer: Option<Arc<Peer>>) -> Revoked {
+    fn gone(&self, mut granted: Vec<Request>, peer: Option<Arc<Peer>>) -> Revoked {
         let (shared, mut changes) = (self.shared.clone(), self.changes.clone());
         Box::pin(async move {
             loop {
@@ -49,11 +49,12 @@ impl Watch {
                     if who.refusal.is_some() {
                         return Some(Refusal::because(Reason::RequestAmbiguous));
                     }
-                    request.process = who.process.clone();
+                    granted.iter_mut().for_each(|request| request.process = who.process.clone());
                 }
-                request.now = now();
-                let enforced = shared.active.load(request.now)?;
-                if let Err(refusal) = still(&enforced, &request) {
+                let now = now();
+                granted.iter_mut().for_each(|request| request.now = now);
+                let enforced = shared.active.load(now)?;
+                if let Err(refusal) = still(&enforced, &granted) {
                     return Some(refusal);
                 }
                 if let Ok(Err(_)) = change {
@@ -64,9 +65,9 @@ impl Watch {
     }
 }
 
-fn still(enforced: &Enforced, request: &Request) -> Result<(), Refusal> {
-    match &request.operation {
-        Operation::Connect => {
+fn still(enforced: &Enforced, granted: &[Request]) -> Result<(), Refusal> {
+    match granted {
+        [request @ Request { operation: Operation::Connect, .. }] => {
             match enforced.snapshot.route(&request.process, &request.host, request.port, request.now) {
                 Route::Opaque(_) => Ok(()),
                 Route::Deny(refusal) => Err(refusal),
@@ -74,7 +75,7 @@ fn still(enforced: &Enforced, request: &Request) -> Result<(), Refusal> {
                 Route::Inspect => Err(Refusal::because(Reason::NoMatchingRule)),
             }
         }
-        Operation::Http { .. } => match enforced.snapshot.decide(request) {
+        operations => match enforced.snapshot.decide_all(operations) {
             Decision::Allow(_) => Ok(()),
             Decision::Deny(refusal) => Err(refusal),
         },

@@ -23,6 +23,7 @@ pub mod audit;
 mod body;
 mod bundle;
 pub mod ca;
+mod classify;
 mod config;
 mod connect;
 mod denials;
@@ -35,6 +36,7 @@ mod grant;
 mod identity;
 mod policy_local;
 mod proxy;
+mod reading;
 mod resolve;
 mod respond;
 mod server;
@@ -43,6 +45,7 @@ mod strict;
 mod tls;
 mod trust;
 mod tunnel;
+mod upload;
 
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -20,6 +21,9 @@ use crate::server;
 use crate::shared::Shared;
 use crate::trust::{KeysError, Trust};
 use crate::{ClientError, Config};
+
+/// What is kept of all requests that are being read for a plugin, in bytes: 64 of the largest bodies that one may want.
+const ROOM: usize = 256 << 20;
 
 /// A running proxy. Dropping it leaves it running; [`shutdown`](Proxy::shutdown) stops it.
 pub struct Proxy {
@@ -140,7 +144,8 @@ pub(crate) fn prepare(config: Config) -> Result<Arc<Shared>, StartError> {
         dialer: Dialer::new(config.resolve, config.upstream_ca).map_err(|e| StartError::Upstream(e.to_string()))?,
         audit: config.audit_log.as_deref().map(AuditLog::open).transpose()?,
         sandbox: config.sandbox,
-        schema: config.schema,
+        plugins: config.plugins,
+        room: Arc::new(Semaphore::new(ROOM)),
         active: Active::default(),
         denials: Denials::default(),
         gateway: config.gateway,

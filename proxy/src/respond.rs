@@ -1,11 +1,16 @@
 //! What the proxy says itself: denials that an agent can act on, and its few other answers.
 
+mod form;
+mod git;
+mod json_rpc;
+
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
 use narrowgate_core::blocked::Blocked;
 use narrowgate_core::decide::{Layer, Permit, Reason, Refusal};
-use narrowgate_core::denial::{Denial, DeniedRequest};
+use narrowgate_core::denial::{Denial, DeniedOperation, DeniedRequest};
 use narrowgate_core::request::{Authority, Host, Port};
+use narrowgate_core::vocabulary::{Meaning, PluginName};
 use serde_json::{Value, json};
 
 use crate::active::Enforced;
@@ -13,6 +18,8 @@ use crate::audit::{Flow, Outcome, What};
 use crate::body::{Body, empty, full};
 use crate::forward::Wire;
 use crate::shared::{Shared, Who, id};
+
+pub(crate) use form::Form;
 
 /// Says who answered: with it the proxy, without it the origin.
 pub(crate) const DECISION: HeaderName = HeaderName::from_static("x-narrowgate-decision");
@@ -24,6 +31,10 @@ pub(crate) struct Attempt {
     host: String,
     port: Port,
     kind: Kind,
+    /// The plugin that says what it means, where one does.
+    plugin: Option<String>,
+    /// The operations that it is, where a plugin said so, by their actions.
+    operations: Vec<String>,
 }
 
 enum Kind {
@@ -65,7 +76,7 @@ impl Attempt {
     }
 
     fn new(host: &str, port: Port, kind: Kind) -> Attempt {
-        Attempt { correlation: id("c_"), host: host.to_owned(), port, kind }
+        Attempt { correlation: id("c_"), host: host.to_owned(), port, kind, plugin: None, operations: Vec::new() }
     }
 
     /// Sets the path, which has no query: canonical, or as it came where it has no canonical form.
@@ -73,6 +84,16 @@ impl Attempt {
         if let Kind::Http { path, .. } = &mut self.kind {
             *path = Some(without_query.to_owned());
         }
+    }
+
+    /// Names the plugin that is asked what the request means.
+    pub(crate) fn set_plugin(&mut self, plugin: &PluginName) {
+        self.plugin = Some(plugin.to_string());
+    }
+
+    /// Says what the request means.
+    pub(crate) fn set_operations<'a>(&mut self, meanings: impl Iterator<Item = &'a Meaning>) {
+        self.operations = meanings.map(|meaning| meaning.action().to_owned()).collect();
     }
 
     fn what(&self, flow: Flow) -> What {
@@ -87,10 +108,12 @@ impl Attempt {
         }
     }
 
-    fn denied(&self, binary: &str) -> DeniedRequest {
+    fn denied(&self, binary: &str, operations: Vec<DeniedOperation>, cause: Option<String>) -> DeniedRequest {
         let (layer, protocol, method, path) = match &self.kind {
             Kind::Tunnel => (Layer::L4, "tcp", None, None),
-            Kind::Http { method, path, .. } => (Layer::L7, "rest", method.clone(), path.clone()),
+            Kind::Http { method, path, .. } => {
+                (Layer::L7, self.plugin.as_deref().unwrap_or("rest"), method.clone(), path.clone())
+            }
         };
         DeniedRequest {
             layer,
@@ -100,8 +123,8 @@ impl Attempt {
             method,
             path,
             binary: binary.to_owned(),
-            operations: Vec::new(),
-            cause: None,
+            operations,
+            cause,
         }
     }
 }
@@ -110,12 +133,16 @@ impl Attempt {
 pub(crate) struct Denied {
     refusal: Refusal,
     because: Option<String>,
+    /// Those that are not allowed, where a plugin said what the request means.
+    operations: Vec<DeniedOperation>,
+    /// Why a plugin has no answer.
+    cause: Option<String>,
     status: StatusCode,
 }
 
 impl From<Refusal> for Denied {
     fn from(refusal: Refusal) -> Denied {
-        Denied { refusal, because: None, status: StatusCode::FORBIDDEN }
+        Denied { refusal, because: None, operations: Vec::new(), cause: None, status: StatusCode::FORBIDDEN }
     }
 }
 
@@ -141,6 +168,27 @@ impl Denied {
         Denied::new(Reason::DestinationBlocked).because(why)
     }
 
+    /// What was to be read of the request before it is decided did not come in time.
+    pub(crate) fn slow(why: &str) -> Denied {
+        Denied { status: StatusCode::REQUEST_TIMEOUT, ..Denied::unasked(why) }
+    }
+
+    /// A plugin has no answer, or could not be asked: the sentence says whose turn it is.
+    pub(crate) fn unasked(why: &str) -> Denied {
+        Denied { cause: Some(why.to_owned()), ..Denied::new(Reason::PluginError) }
+    }
+
+    /// The plugin found that the request has no single reading.
+    pub(crate) fn two_readings(why: &str) -> Denied {
+        Denied { cause: Some(why.to_owned()), ..Denied::new(Reason::RequestAmbiguous) }
+    }
+
+    /// Says which operations are not allowed.
+    pub(crate) fn of(mut self, operations: Vec<DeniedOperation>) -> Denied {
+        self.operations = operations;
+        self
+    }
+
     /// Names the entry that governs the destination.
     pub(crate) fn under(mut self, policy: Option<String>) -> Denied {
         self.refusal.policy = policy;
@@ -163,7 +211,23 @@ impl Shared {
         denied: Denied,
         enforced: Option<&Enforced>,
     ) -> Response<Body> {
-        let Denied { refusal, because, status } = denied;
+        self.deny_as(&Form::Problem, who, attempt, denied, enforced)
+    }
+
+    /// The same in the form that the client shows its user.
+    pub(crate) fn deny_as(
+        &self,
+        form: &Form,
+        who: &Who,
+        attempt: &Attempt,
+        denied: Denied,
+        enforced: Option<&Enforced>,
+    ) -> Response<Body> {
+        let Denied { refusal, because, operations, cause, status } = denied;
+        let named = match operations.is_empty() {
+            true => attempt.operations.clone(),
+            false => operations.iter().map(|operation| operation.action.clone()).collect(),
+        };
         let flow = Flow {
             process: who.process.clone(),
             host: attempt.host.clone(),
@@ -173,17 +237,19 @@ impl Shared {
             rule: refusal.rule.clone(),
             version: enforced.map(|enforced| enforced.snapshot.version()),
             hash: enforced.map(|enforced| enforced.snapshot.digest()),
+            plugin: attempt.plugin.clone(),
+            operations: named,
         };
         // A denial that cannot be logged is still a denial; the failure itself was reported.
         let _ = self.audit(&attempt.correlation, attempt.what(flow));
-        let request = attempt.denied(&who.process.path);
+        let request = attempt.denied(&who.process.path, operations, cause);
         let mut denial = Denial::new(id("d_"), request, &refusal, self.proposals);
         if let Some(why) = because {
             denial.detail = why;
         }
         self.denials.push(denial.record(jiff::Timestamp::now().to_string()));
         denial.status = status.as_u16();
-        let mut response = problem(status, &denial);
+        let mut response = form.response(&denial, status);
         response.headers_mut().insert(DECISION, HeaderValue::from_static("denied"));
         response
     }
@@ -200,6 +266,8 @@ impl Shared {
             rule: Some(permit.rule().to_owned()),
             version: Some(permit.version()),
             hash: Some(permit.policy_digest()),
+            plugin: attempt.plugin.clone(),
+            operations: attempt.operations.clone(),
         };
         self.audit(&attempt.correlation, attempt.what(flow)).map_err(|_| {
             let mut response = problem(

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
 use narrowgate_core::request::Process;
-use narrowgate_core::schema::Schema;
+use narrowgate_plugins::Plugins;
 use ring::rand::SecureRandom;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,8 +27,9 @@ const SEARCH: Duration = Duration::from_millis(250);
 /// One proxy.
 pub(crate) struct Shared {
     pub(crate) sandbox: String,
-    /// What policies can speak about: with the plugins here, and no others.
-    pub(crate) schema: Arc<Schema>,
+    pub(crate) plugins: Plugins,
+    /// Room for what is read of requests before they are decided, in bytes.
+    pub(crate) room: Arc<Semaphore>,
     pub(crate) authority: CertificateAuthority,
     pub(crate) dialer: Dialer,
     pub(crate) audit: Option<AuditLog>,

@@ -76,6 +76,7 @@ fn of_kind(kind: Kind, value: &Expr, wanted: &Wanted, effect: Effect) -> Result<
             }
             let elements: Vec<&str> = patterns.iter().map(ValuePattern::as_str).collect();
             Ok(Some(match effect {
+                // Cedar has no empty set to compare with; what has no element is also what a deny without any is about.
                 _ if elements.is_empty() => conditions::is_empty(value.clone()),
                 // Of what is allowed every element is named; one that is denied is enough.
                 Effect::Permit => conditions::all_among(value.clone(), &elements),

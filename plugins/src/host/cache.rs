@@ -41,6 +41,9 @@ pub struct CacheError {
     problem: String,
 }
 
+/// Compiled functions, by what the compiler looks them up with.
+type Code = HashMap<Vec<u8>, Vec<u8>>;
+
 /// A directory of compiled functions. The compiler is given those of one plugin at a time.
 pub(super) struct Cache {
     directory: OwnedFd,
@@ -51,7 +54,7 @@ pub(super) struct Cache {
 
 #[derive(Default)]
 struct Functions {
-    known: HashMap<Vec<u8>, Vec<u8>>,
+    known: Code,
     found: HashSet<Vec<u8>>,
     new: usize,
 }
@@ -93,7 +96,7 @@ impl Cache {
         let alone = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
         let (known, rejected) = match self.read(name) {
             Ok(known) => (known.unwrap_or_default(), None),
-            Err(problem) => (HashMap::new(), Some(problem)),
+            Err(problem) => (Code::new(), Some(problem)),
         };
         *self.functions() = Functions { known, ..Functions::default() };
         Session { cache: self, name: name.to_owned(), rejected, _alone: alone }
@@ -104,14 +107,14 @@ impl Cache {
         self.functions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read(&self, name: &str) -> Result<Option<HashMap<Vec<u8>, Vec<u8>>>, String> {
+    fn read(&self, name: &str) -> Result<Option<Code>, String> {
         let Some(bytes) = read_private(&self.directory, name)? else { return Ok(None) };
         let (mac, content) = bytes.split_at_checked(MAC_BYTES).ok_or("is too short")?;
         hmac::verify(&self.key, &signed(name, content), mac).map_err(|_| "was not written by this cache".to_owned())?;
         decode(content).map(Some).ok_or("is not what this cache writes".to_owned())
     }
 
-    fn write(&self, name: &str, known: &HashMap<Vec<u8>, Vec<u8>>) -> Result<(), String> {
+    fn write(&self, name: &str, known: &Code) -> Result<(), String> {
         let content = encode(known);
         let mac = hmac::sign(&self.key, &signed(name, &content));
         write_private(&self.directory, name, &[mac.as_ref(), &content])
@@ -162,7 +165,7 @@ fn signed(name: &str, content: &[u8]) -> Vec<u8> {
     [&(name.len() as u64).to_be_bytes(), name.as_bytes(), content].concat()
 }
 
-fn encode(known: &HashMap<Vec<u8>, Vec<u8>>) -> Vec<u8> {
+fn encode(known: &Code) -> Vec<u8> {
     let mut out = Vec::new();
     for part in known.iter().flat_map(|(key, code)| [key, code]) {
         out.extend((part.len() as u64).to_be_bytes());
@@ -171,14 +174,14 @@ fn encode(known: &HashMap<Vec<u8>, Vec<u8>>) -> Vec<u8> {
     out
 }
 
-fn decode(mut content: &[u8]) -> Option<HashMap<Vec<u8>, Vec<u8>>> {
+fn decode(mut content: &[u8]) -> Option<Code> {
     let mut next = || {
         let (length, rest) = content.split_first_chunk::<8>()?;
         let (part, rest) = rest.split_at_checked(usize::try_from(u64::from_be_bytes(*length)).ok()?)?;
         content = rest;
         Some(part.to_owned())
     };
-    let mut known = HashMap::new();
+    let mut known = Code::new();
     while let Some(key) = next() {
         known.insert(key, next()?);
     }

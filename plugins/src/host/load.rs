@@ -23,7 +23,7 @@ const COMPILE_TIME: Duration = Duration::from_secs(60);
 const COMPILE_STACK: usize = 64 * 1024 * 1024;
 
 /// What `describe` may cost. It runs once, and answers with all of a vocabulary's words for people.
-const DESCRIBE_FUEL: u64 = 100_000_000;
+const DESCRIBE_FUEL: u64 = 20_000_000;
 const DESCRIBE_TICKS: u64 = 25;
 const DESCRIBE_OUTPUT: usize = 4 * 1024 * 1024;
 

@@ -1,5 +1,6 @@
 //! The WebAssembly host: loads plugins and asks them what requests mean.
 
+mod advice;
 mod cache;
 mod engine;
 mod load;
@@ -14,9 +15,10 @@ use std::sync::Arc;
 
 use wasmtime::Engine;
 
+pub use advice::{ExampleRequest, Suggestion};
 pub use cache::CacheError;
 pub use load::{Compiled, LoadError};
-pub use plugin::{Classified, ExampleRequest, Plugin, Suggestion};
+pub use plugin::{Classified, Plugin};
 
 use cache::Cache;
 use workers::Workers;

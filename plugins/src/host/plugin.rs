@@ -6,29 +6,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use narrowgate_core::digest::Digest;
-use narrowgate_core::request::{
-    CanonicalPath, Host as HostName, Method, PathOptions, Port, Query, Target, is_token_byte,
-};
-use narrowgate_core::vocabulary::{
-    Kind, Label, LabelValue, MAX_OPERATIONS, MAX_TEXT, Meaning, PluginName, Value, Vocabulary,
-};
+use narrowgate_core::request::Method;
+use narrowgate_core::vocabulary::{Label, MAX_OPERATIONS, Meaning, PluginName, Vocabulary};
 use wasmtime::Engine;
 
 use super::Host;
 use super::load::Compiled;
 use super::run::{Limits, Ran, run};
-use super::v1::{Adapter, Sketch};
+use super::v1::Adapter;
 use super::workers::Workers;
-use crate::facts::{Body, Question, RequestFacts, Scheme};
+use crate::facts::{Body, Question, RequestFacts};
 use crate::failure::{Cause, PluginFailure, one_line};
 use crate::file::PluginFile;
 use crate::inflate::inflate;
 
 /// Fuel of a call, and what each byte of body adds to it.
-const FUEL: u64 = 5_000_000;
+pub(super) const FUEL: u64 = 5_000_000;
 const FUEL_A_BYTE: u64 = 500;
 /// The deadline of a call, in ticks.
-const TICKS: u64 = 20;
+pub(super) const TICKS: u64 = 20;
 /// What the host copies out of an answer, in bytes.
 const OUTPUT: usize = 256 * 1024;
 
@@ -43,14 +39,14 @@ const STRIKES: u32 = 8;
 
 /// A plugin whose vocabulary is known to be the one in its file. Cheap to clone.
 #[derive(Clone)]
-pub struct Plugin(Arc<Inner>);
+pub struct Plugin(pub(super) Arc<Inner>);
 
-struct Inner {
-    engine: Engine,
-    workers: Arc<Workers>,
-    adapter: Adapter,
-    vocabulary: Arc<Vocabulary>,
-    digest: Digest,
+pub(super) struct Inner {
+    pub(super) engine: Engine,
+    pub(super) workers: Arc<Workers>,
+    pub(super) adapter: Adapter,
+    pub(super) vocabulary: Arc<Vocabulary>,
+    pub(super) digest: Digest,
     memory: usize,
     compiled: Compiled,
     strikes: AtomicU32,
@@ -63,34 +59,6 @@ pub struct Classified {
     pub operations: Result<Vec<Meaning>, PluginFailure>,
     /// In units of fuel: the same for the same request on every machine. None where the plugin was not asked.
     pub fuel: u64,
-}
-
-/// What a plugin thinks would be worth asking for. Nothing about it is proven.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Suggestion {
-    /// An operation of declared action and attributes whose texts may be globs.
-    pub operation: Label,
-    /// For people, on one line.
-    pub doc: String,
-}
-
-/// A request that the plugin reads as a given operation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExampleRequest {
-    /// Its method.
-    pub method: Method,
-    /// How it goes.
-    pub scheme: Scheme,
-    /// The host.
-    pub host: HostName,
-    /// The port.
-    pub port: Port,
-    /// Its canonical target.
-    pub target: Target,
-    /// Headers that it needs.
-    pub headers: Vec<(String, String)>,
-    /// Its body.
-    pub body: Body,
 }
 
 impl Plugin {
@@ -174,39 +142,7 @@ impl Plugin {
         }
     }
 
-    /// What would be worth asking for instead. Advice: empty where the plugin fails, and without what is not declared.
-    /// Call it on a thread that may wait.
-    pub fn suggest(&self, facts: &RequestFacts<'_>, denied: &[Meaning]) -> Vec<Suggestion> {
-        let Ok(question) = self.question(facts) else { return Vec::new() };
-        let denied: Vec<Label> = denied.iter().map(|meaning| self.0.label(meaning)).collect();
-        let limits = self.0.full(&question);
-        let ran = run(&self.0.engine, limits, |store| self.0.adapter.suggest(store, &question, &denied));
-        let suggested = ran.value.unwrap_or_default();
-        let declared = suggested.into_iter().filter(|(label, _)| self.0.is_declared(label));
-        declared.take(MAX_OPERATIONS).map(|(operation, doc)| Suggestion { operation, doc: one_line(&doc) }).collect()
-    }
-
-    /// A request that the plugin reads as this operation and nothing else; `None` where it knows none, where what it
-    /// gives is no canonical request, or where it reads that request differently. Call it on a thread that may wait.
-    pub fn example(&self, operation: &Label) -> Option<ExampleRequest> {
-        let limits = self.0.limits(FUEL, TICKS);
-        let ran = run(&self.0.engine, limits, |store| self.0.adapter.example(store, operation));
-        let example = example(ran.value.ok()??)?;
-        let headers = example.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-        let facts = RequestFacts {
-            method: &example.method,
-            scheme: example.scheme,
-            host: &example.host,
-            port: example.port,
-            target: &example.target,
-            headers,
-            body: example.body.clone(),
-        };
-        let wanted = self.0.vocabulary.admit(&example.host, &example.method, operation.clone()).ok()?;
-        (self.classify(&facts).ok()? == [wanted]).then_some(example)
-    }
-
-    fn question(&self, facts: &RequestFacts<'_>) -> Result<Question, PluginFailure> {
+    pub(super) fn question(&self, facts: &RequestFacts<'_>) -> Result<Question, PluginFailure> {
         Question::new(&self.0.vocabulary, facts).map_err(|cause| self.failure(cause))
     }
 
@@ -246,11 +182,11 @@ impl fmt::Debug for Plugin {
 }
 
 impl Inner {
-    fn limits(&self, fuel: u64, ticks: u64) -> Limits {
+    pub(super) fn limits(&self, fuel: u64, ticks: u64) -> Limits {
         Limits { fuel, ticks, memory: self.memory, output: OUTPUT }
     }
 
-    fn full(&self, question: &Question) -> Limits {
+    pub(super) fn full(&self, question: &Question) -> Limits {
         self.limits(FUEL + FUEL_A_BYTE * question.body.bytes().len() as u64, TICKS)
     }
 
@@ -281,32 +217,6 @@ impl Inner {
         }
     }
 
-    fn label(&self, meaning: &Meaning) -> Label {
-        let prefix = self.vocabulary.name().as_str().len() + "::".len();
-        let action = meaning.action().get(prefix..).unwrap_or_default().to_owned();
-        let attributes = meaning.attributes().iter().map(|(name, value)| (name.to_string(), label_value(value)));
-        Label { action, attributes: attributes.collect() }
-    }
-
-    /// Whether every word of a suggestion is the vocabulary's.
-    fn is_declared(&self, label: &Label) -> bool {
-        let Some(action) = self.vocabulary.actions().get(label.action.as_str()) else { return false };
-        let is_plain = |text: &String| text.len() <= MAX_TEXT && !text.chars().any(char::is_control);
-        label.attributes.len() <= action.attributes.len()
-            && label.attributes.iter().all(|(name, value)| {
-                let kind = action.attributes.get(name.as_str()).map(|attribute| attribute.kind);
-                match value {
-                    LabelValue::Text(text) => kind == Some(Kind::Text) && is_plain(text),
-                    LabelValue::Integer(digits) => kind == Some(Kind::Integer) && digits.parse::<i64>().is_ok(),
-                    LabelValue::Flag(_) => kind == Some(Kind::Flag),
-                    LabelValue::Texts(texts) => kind == Some(Kind::Texts) && texts.iter().all(is_plain),
-                    LabelValue::Fields(fields) => {
-                        kind == Some(Kind::Fields) && fields.iter().all(|(name, text)| is_plain(name) && is_plain(text))
-                    }
-                }
-            })
-    }
-
     fn strike(&self, times: u32) {
         self.strikes.fetch_add(times, Ordering::Relaxed);
     }
@@ -316,44 +226,4 @@ impl Inner {
         // It never fails: the closure always has a value.
         let _ = self.strikes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
-}
-
-fn label_value(value: &Value) -> LabelValue {
-    match value {
-        Value::Text(text) => LabelValue::Text(text.clone()),
-        Value::Integer(number) => LabelValue::Integer(number.to_string()),
-        Value::Flag(flag) => LabelValue::Flag(*flag),
-        Value::Texts(texts) => LabelValue::Texts(texts.iter().cloned().collect()),
-        Value::Fields(fields) => {
-            LabelValue::Fields(fields.iter().map(|(name, text)| (name.clone(), text.clone())).collect())
-        }
-    }
-}
-
-/// What the sketch says, read as any request is.
-fn example(sketch: Sketch) -> Option<ExampleRequest> {
-    let scheme = match sketch.scheme.as_str() {
-        "https" => Scheme::Https,
-        "http" => Scheme::Http,
-        _ => return None,
-    };
-    // An example may need what only some endpoints allow.
-    let options = PathOptions { allow_encoded_slash: true, ..PathOptions::default() };
-    let query = sketch.query.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    let target =
-        Target { path: CanonicalPath::parse(&sketch.path, &options).ok()?, query: Query::from_pairs(query).ok()? };
-    let is_header = |(name, value): &(String, String)| {
-        let is_name = |b: u8| is_token_byte(b) && !b.is_ascii_uppercase();
-        !name.is_empty() && name.bytes().all(is_name) && !value.chars().any(char::is_control)
-    };
-    sketch.headers.iter().all(is_header).then_some(())?;
-    Some(ExampleRequest {
-        method: Method::parse(&sketch.method).ok()?,
-        scheme,
-        host: HostName::parse(&sketch.host).ok()?,
-        port: Port::new(sketch.port)?,
-        target,
-        headers: sketch.headers,
-        body: sketch.body,
-    })
 }

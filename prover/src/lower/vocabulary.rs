@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use cedar_policy::EntityUid;
 use narrowgate_core::pattern::{HostForm, HostPattern};
@@ -25,15 +25,20 @@ pub(crate) struct Vocabulary {
 
 impl Vocabulary {
     /// The vocabulary of a schema. The error is the first environment of a kind unknown here.
-    pub(crate) fn of(schema: &Schema) -> Result<Arc<Vocabulary>, Unsupported> {
-        static STANDARD: LazyLock<Result<Arc<Vocabulary>, Unsupported>> = LazyLock::new(|| {
-            let standard = Schema::standard();
-            Vocabulary::read(standard.cedar(), standard.text(), &BTreeMap::new()).map(Arc::new)
-        });
-        if schema.plugins().is_empty() {
-            return STANDARD.clone();
+    ///
+    /// Of a schema that is in use it is read once: with hundreds of actions that takes longer than most proofs.
+    pub(crate) fn of(schema: &Arc<Schema>) -> Result<Arc<Vocabulary>, Unsupported> {
+        type Known = Vec<(Weak<Schema>, Arc<Vocabulary>)>;
+        static KNOWN: Mutex<Known> = Mutex::new(Vec::new());
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|(of, _)| of.strong_count() > 0);
+        // INVARIANT: a schema that is in use is where it was, so that no other is taken for it.
+        if let Some((_, vocabulary)) = known.iter().find(|(of, _)| std::ptr::eq(of.as_ptr(), Arc::as_ptr(schema))) {
+            return Ok(Arc::clone(vocabulary));
         }
-        Vocabulary::read(schema.cedar(), schema.text(), schema.plugins()).map(Arc::new)
+        let vocabulary = Arc::new(Vocabulary::read(schema.cedar(), schema.text(), schema.plugins())?);
+        known.push((Arc::downgrade(schema), Arc::clone(&vocabulary)));
+        Ok(vocabulary)
     }
 
     /// Reads a schema, given with its text.

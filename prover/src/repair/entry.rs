@@ -1,20 +1,22 @@
 //! One entry: its permissions kept, cut and put together, for each list of executables that may do.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Instant;
 
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::denial::DenialRecord;
 use narrowgate_core::pattern::{BinaryPattern, MethodPattern};
-use narrowgate_core::policy::{Entry, OnMiss, Policy, RestRule};
+use narrowgate_core::policy::{Entry, OnMiss, Policy, Role, Rule};
+use narrowgate_core::schema::Schema;
 
 use super::hints::Hints;
-use super::piece::{Hole, Piece, anywhere, denies, is_for, put_together, take_apart};
+use super::piece::{Hole, Piece, is_for, put_together, said_beside, take_apart};
 use super::search::{Limits, Search};
 use super::steps::steps;
 use super::{Grounds, LONGEST, NoRepair, meet, read_back};
 use crate::ceiling::Ceiling;
-use crate::lower::{Cube, Var};
+use crate::lower::{Cube, Env, Var};
 use crate::prove::{Options, prove};
 use crate::side::{Index, Side};
 use crate::solve::{Budget, find_uncovered};
@@ -47,7 +49,7 @@ pub(super) fn one(
         denies: policy
             .entries
             .iter()
-            .filter_map(|(key, entry)| Some((key.clone(), denies(entry)?)))
+            .filter_map(|(key, entry)| Some((key.clone(), said_beside(entry)?)))
             .collect::<BTreeMap<_, _>>(),
         named: Vec::new(),
         methods: Vec::new(),
@@ -100,28 +102,31 @@ fn tidy(pieces: &[Piece]) -> Vec<Piece> {
     let mut tidied = pieces.to_vec();
     let holes: Vec<Hole> = tidied.iter().flat_map(|piece| piece.holes.clone()).collect();
     for hole in tidied.iter_mut().flat_map(|piece| &mut piece.holes) {
-        let alike = |other: &&Hole| other.host == hole.host && other.rule.path == hole.rule.path;
+        let Rule::Rest(rule) = &mut hole.rule else { continue };
+        let alike =
+            |other: &&Hole| other.host == hole.host && other.rule.rest().is_some_and(|other| other.path == rule.path);
         if holes.iter().filter(alike).count() > 1 {
-            hole.rule.method = MethodPattern::Any;
+            rule.method = MethodPattern::Any;
         }
     }
     tidied
 }
 
 /// One entry to repair, and everything that it is judged by.
-struct Task<'a> {
+pub(super) struct Task<'a> {
     policy: &'a Policy,
     key: &'a str,
     entry: &'a Entry,
     /// The entry as it is in force, where it is.
     base: Option<&'a Entry>,
     ceiling: &'a Ceiling,
-    evidence: &'a [DenialRecord],
+    pub(super) evidence: &'a [DenialRecord],
     options: &'a Options,
+    /// What entries deny, and which protocols they speak.
     denies: BTreeMap<String, Entry>,
     /// Executables and methods that the ceiling names near by.
     named: Vec<BinaryPattern>,
-    methods: Vec<String>,
+    pub(super) methods: Vec<String>,
 }
 
 impl Task<'_> {
@@ -205,7 +210,16 @@ impl Task<'_> {
 
     fn alone(&self, entry: &Entry) -> Option<Compiled> {
         let entries = BTreeMap::from([(self.key.to_owned(), entry.clone())]);
-        Compiled::policy(&Policy { on_miss: OnMiss::Deny, entries }).ok()
+        self.compiled(entries)
+    }
+
+    fn compiled(&self, entries: BTreeMap<String, Entry>) -> Option<Compiled> {
+        let policy = Policy { on_miss: OnMiss::Deny, entries };
+        Compiled::policy_over(&policy, Role::Policy, self.schema()).ok()
+    }
+
+    fn schema(&self) -> &'_ Arc<Schema> {
+        self.ceiling.compiled().schema()
     }
 
     /// The entry's largest parts for these executables, and then for as many of the others as those allow.
@@ -221,8 +235,8 @@ impl Task<'_> {
             hints: HashMap::new(),
             limits,
         };
-        let all = take_apart(self.entry);
-        let kept: Vec<Piece> = self.base.map(take_apart).unwrap_or_default();
+        let all = take_apart(self.entry, self.schema());
+        let kept: Vec<Piece> = self.base.map(|base| take_apart(base, self.schema())).unwrap_or_default();
         let mut out = Vec::new();
         self.parts(&all, &kept, &mut search, &mut out);
         if self.base.is_none() {
@@ -266,54 +280,12 @@ impl Task<'_> {
         self.parts(second, kept, search, out);
     }
 
-    fn shrunk(&self, piece: &Piece, search: &mut Search<'_>) -> Vec<Piece> {
-        let Some(rule) = &piece.rule else {
-            let opaque = search.shrink(piece);
-            let hit = |piece: &Piece| self.evidence.iter().any(|denied| piece.nearness(denied).0 > 0);
-            if let Some(opaque) = opaque.filter(|opaque| self.evidence.is_empty() || hit(opaque)) {
-                return vec![opaque];
-            }
-            // Opaque bytes are every request: inspected, there may be some that fit.
-            let inspected = Piece { rule: anywhere("*"), ..piece.clone() };
-            let parts = self.shrunk(&inspected, search);
-            return if parts.is_empty() { search.shrink(piece).into_iter().collect() } else { parts };
-        };
-        let with = |method: &str| {
-            let method = MethodPattern::parse(method).ok()?;
-            Some(Piece { rule: Some(RestRule { method, ..rule.clone() }), ..piece.clone() })
-        };
-        let methods: Vec<String> = match &rule.method {
-            MethodPattern::Any => {
-                let plain = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"].map(str::to_owned);
-                let others = self.methods.iter().cloned();
-                let asked = self.evidence.iter().filter_map(|denied| denied.method.clone());
-                let mut others: Vec<String> = others.chain(asked).filter(|m| !plain.contains(m)).take(16).collect();
-                others.sort();
-                others.dedup();
-                plain.into_iter().chain(others).collect()
-            }
-            MethodPattern::Exact(method) if method.as_str() == "GET" => vec!["HEAD".to_owned()],
-            MethodPattern::Exact(_) => Vec::new(),
-        };
-        let mut out: Vec<Piece> = search.shrink(piece).into_iter().collect();
-        for part in methods.iter().filter_map(|method| with(method)) {
-            if out.iter().any(|found| found.covers(&part)) {
-                continue;
-            }
-            let found = if search.fits(std::slice::from_ref(&part)) { Some(part) } else { search.shrink(&part) };
-            // GET is HEAD too, and `*` is every method: often enough it is said already.
-            out.extend(found.filter(|found| !search.is_part(std::slice::from_ref(found), &out)));
-        }
-        meet::widest(out, Piece::covers)
-    }
-
     /// Whether `entry` may be offered: it allows something, is proven within in its place, proven a part of what was
     /// asked for, and takes nothing away that is allowed beside it.
     fn is_sound(&self, entry: &Entry) -> bool {
         let within = |entries: BTreeMap<String, Entry>, bound: &Ceiling| {
-            let policy = Policy { on_miss: self.policy.on_miss, entries };
-            Compiled::policy(&policy)
-                .is_ok_and(|policy| matches!(prove(&policy, bound, self.options).verdict, Verdict::Within(_)))
+            self.compiled(entries)
+                .is_some_and(|policy| matches!(prove(&policy, bound, self.options).verdict, Verdict::Within(_)))
         };
         let others = || self.policy.entries.iter().filter(|(key, _)| *key != self.key);
         let mut beside = self.denies.clone();
@@ -323,9 +295,8 @@ impl Task<'_> {
         let mut before: BTreeMap<String, Entry> = others().map(|(key, entry)| (key.clone(), entry.clone())).collect();
         let before_allowed = !before.is_empty();
         before.extend(self.denies.get(self.key).map(|entry| (self.key.to_owned(), entry.clone())));
-        let replaced = Compiled::policy(&Policy { on_miss: self.policy.on_miss, entries: replaced });
-        let after = replaced.ok().and_then(|policy| Ceiling::new(policy).ok());
-        let nothing = Ceiling::parse("forbid(principal, action, resource);", "nothing.cedar");
+        let after = self.compiled(replaced).and_then(|policy| Ceiling::new(policy).ok());
+        let nothing = Ceiling::parse_over("forbid(principal, action, resource);", "nothing.cedar", self.schema());
         let is_empty = nothing.is_ok_and(|nothing| within(beside.clone(), &nothing));
         !is_empty
             && within(beside, self.ceiling)
@@ -352,7 +323,7 @@ impl Task<'_> {
     fn can_be_posted(&self, entry: &Entry) -> bool {
         let mut policy = self.policy.clone();
         policy.entries.insert(self.key.to_owned(), entry.clone());
-        read_back(&policy).is_some()
+        read_back(&policy, self.schema()).is_some()
     }
 
     /// Whether `narrow` is proven to allow nothing that `wide` does not.
@@ -364,8 +335,9 @@ impl Task<'_> {
 
     /// Decided by the solver on the entry as it was: does the ceiling have anything of it?
     fn why_none(&self) -> NoRepair {
-        let kept: Vec<Piece> = self.base.map(take_apart).unwrap_or_default();
-        let asked: Vec<Piece> = take_apart(self.entry).into_iter().filter(|piece| !kept.contains(piece)).collect();
+        let kept: Vec<Piece> = self.base.map(|base| take_apart(base, self.schema())).unwrap_or_default();
+        let asked: Vec<Piece> =
+            take_apart(self.entry, self.schema()).into_iter().filter(|piece| !kept.contains(piece)).collect();
         let asked = put_together(self.entry, &self.entry.binaries, &asked);
         let Some(side) = asked.and_then(|asked| self.side(&asked)) else { return NoRepair::Undecided };
         let bounds = self.ceiling.side();
@@ -374,7 +346,12 @@ impl Task<'_> {
             for cube in side.permits.cubes(env) {
                 let denied = side.forbids.near_in(env, cube);
                 let forbidden = [denied.clone(), bounds.forbids.near_in(env, cube)].concat();
-                for part in bounds.permits.near_in(env, cube).into_iter().filter_map(|permit| cube.and(permit)) {
+                let bounded = |part: Cube| match side.envs().get(env).and_then(Env::bound) {
+                    Some(bound) => part.and(bound),
+                    None => Some(part),
+                };
+                let parts = bounds.permits.near_in(env, cube).into_iter().filter_map(|permit| cube.and(permit));
+                for part in parts.filter_map(bounded) {
                     match find_uncovered(&part, &denied, &mut budget) {
                         Ok(None) => continue,
                         Ok(Some(_)) => permitted = true,

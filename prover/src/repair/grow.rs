@@ -1,11 +1,12 @@
 //! Widening what fits, one dimension after another.
 
-use narrowgate_core::pattern::{Glob, HostForm, HostPattern, PathPattern};
-use narrowgate_core::policy::RestRule;
+use narrowgate_core::pattern::{Glob, HostForm, HostPattern, PathPattern, ValuePattern};
+use narrowgate_core::policy::{OperationRule, RestRule, Wanted};
 
 use super::meet::{glob_covers, host_covers, path_covers};
-use super::piece::{Piece, path_breadth};
+use super::piece::{Piece, What, path_breadth};
 use super::search::Search;
+use super::values::value_covers;
 
 impl Search<'_> {
     /// `piece`, which fits, as large as it can be in each dimension: as `whole` is, or as something in `pool`.
@@ -18,8 +19,10 @@ impl Search<'_> {
         let hosts = [&whole.host].into_iter().chain(&pool.hosts).filter(|host| host_covers(host, &piece.host));
         let hosts: Vec<Piece> = hosts.map(|host| Piece { host: host.clone(), ..piece.clone() }).collect();
         piece = self.first(piece, hosts);
-        if let Some(rule) = &whole.rule {
-            piece = self.grow_rule(piece, rule, pool);
+        match &whole.what {
+            What::Rest(rule) => piece = self.grow_rule(piece, rule, pool),
+            What::Operation(rule) => piece = self.grow_operation(piece, rule, pool),
+            What::Opaque | What::Preset(_) => {}
         }
         piece = self.step(&piece, Piece { ports: whole.ports.clone(), ..piece.clone() });
         if piece.ports != whole.ports {
@@ -39,11 +42,11 @@ impl Search<'_> {
 
     fn grow_rule(&mut self, piece: Piece, whole: &RestRule, pool: &Pool) -> Piece {
         let mut piece = piece;
-        let with = |piece: &Piece, rule: RestRule| Piece { rule: Some(rule), ..piece.clone() };
-        let Some(rule) = piece.rule.clone() else { return piece };
+        let with = |piece: &Piece, rule: RestRule| piece.about(What::Rest(rule));
+        let Some(rule) = piece.rest().cloned() else { return piece };
         piece = self.step(&piece, with(&piece, RestRule { query: whole.query.clone(), ..rule.clone() }));
         for key in rule.query.keys().filter(|key| rule.query.get(*key) != whole.query.get(*key)) {
-            let Some(mut now) = piece.rule.clone() else { continue };
+            let Some(mut now) = piece.rest().cloned() else { continue };
             match whole.query.get(key) {
                 Some(globs) => drop(now.query.insert(key.clone(), globs.clone())),
                 None => drop(now.query.remove(key)),
@@ -51,7 +54,7 @@ impl Search<'_> {
             piece = self.step(&piece, with(&piece, now));
         }
         for (key, glob) in &pool.values {
-            let Some(mut now) = piece.rule.clone() else { continue };
+            let Some(mut now) = piece.rest().cloned() else { continue };
             let Some(globs) = now.query.get_mut(key) else { continue };
             if globs.iter().any(|other| glob_covers(other.as_str(), glob.as_str(), false)) {
                 continue;
@@ -60,12 +63,49 @@ impl Search<'_> {
             globs.push(glob.clone());
             piece = self.step(&piece, with(&piece, now));
         }
-        let Some(rule) = piece.rule.clone() else { return piece };
+        let Some(rule) = piece.rest().cloned() else { return piece };
         let wider = pool.paths.iter().filter(|text| path_covers(text, rule.path.as_str()));
         let wider = wider.filter_map(|text| PathPattern::parse(text).ok());
         let paths = [whole.path.clone()].into_iter().chain(wider);
         let paths = paths.map(|path| with(&piece, RestRule { path, ..rule.clone() })).collect();
         self.first(piece, paths)
+    }
+
+    fn grow_operation(&mut self, piece: Piece, whole: &OperationRule, pool: &Pool) -> Piece {
+        let mut piece = self.step(&piece, piece.about(What::Operation(whole.clone())));
+        let Some(names) = piece.operation().map(|rule| rule.attributes.keys().cloned().collect::<Vec<_>>()) else {
+            return piece;
+        };
+        for name in names {
+            let mut tried = 0;
+            // What a step made of the rule is what the next one is of.
+            while let Some(wider) = piece.operation().and_then(|now| restored(now, whole, &name).into_iter().nth(tried))
+            {
+                let next = self.step(&piece, piece.about(What::Operation(wider)));
+                if next == piece {
+                    tried += 1;
+                }
+                piece = next;
+            }
+        }
+        for (name, field, value) in &pool.said {
+            let Some(mut now) = piece.operation().cloned() else { continue };
+            let values = match (now.attributes.get_mut(name), field) {
+                (Some(Wanted::OneOf(values)), None) => values,
+                (Some(Wanted::Fields(fields)), Some(field)) => match fields.get_mut(field) {
+                    Some(values) => values,
+                    None => continue,
+                },
+                _ => continue,
+            };
+            if values.iter().any(|other| value_covers(other, value)) {
+                continue;
+            }
+            values.retain(|other| !value_covers(value, other));
+            values.push(value.clone());
+            piece = self.step(&piece, piece.about(What::Operation(now)));
+        }
+        piece
     }
 
     /// `next` if it fits, else `piece`.
@@ -80,6 +120,33 @@ impl Search<'_> {
     }
 }
 
+/// The rule with one attribute as `whole` has it, or one of its fields.
+pub(super) fn restored(rule: &OperationRule, whole: &OperationRule, name: &str) -> Vec<OperationRule> {
+    let with = |wanted: Option<Wanted>| {
+        let mut rule = rule.clone();
+        match wanted {
+            Some(wanted) => drop(rule.attributes.insert(name.to_owned(), wanted)),
+            None => drop(rule.attributes.remove(name)),
+        }
+        rule
+    };
+    let before = whole.attributes.get(name);
+    let mut out = vec![with(before.cloned())];
+    if let Some(Wanted::Fields(fields)) = rule.attributes.get(name) {
+        for field in fields.keys() {
+            let mut fields = fields.clone();
+            match before {
+                Some(Wanted::Fields(asked)) if asked.contains_key(field) => {
+                    fields.extend(asked.get(field).map(|values| (field.clone(), values.clone())));
+                }
+                _ => drop(fields.remove(field)),
+            }
+            out.extend((!fields.is_empty()).then(|| with(Some(Wanted::Fields(fields)))));
+        }
+    }
+    out
+}
+
 /// Values that came up, to grow to.
 #[derive(Default)]
 pub(super) struct Pool {
@@ -87,6 +154,8 @@ pub(super) struct Pool {
     paths: Vec<String>,
     ends: Vec<i64>,
     values: Vec<(String, Glob)>,
+    /// Of attributes, and of fields by their names.
+    said: Vec<(String, Option<String>, ValuePattern)>,
 }
 
 impl Pool {
@@ -102,7 +171,24 @@ impl Pool {
         }
         self.ends.extend(piece.expires_at.filter(|end| !self.ends.contains(end)));
         self.ends.sort_unstable_by(|a, b| b.cmp(a));
-        let Some(rule) = &piece.rule else { return };
+        if let Some(rule) = piece.operation() {
+            for (name, wanted) in &rule.attributes {
+                let values: Vec<(Option<String>, &ValuePattern)> = match wanted {
+                    Wanted::OneOf(values) => values.iter().map(|value| (None, value)).collect(),
+                    Wanted::Fields(fields) => fields
+                        .iter()
+                        .flat_map(|(field, values)| values.iter().map(|value| (Some(field.clone()), value)))
+                        .collect(),
+                };
+                for (field, value) in values {
+                    let value = (name.clone(), field, value.clone());
+                    if self.said.len() < MOST && !self.said.contains(&value) {
+                        self.said.push(value);
+                    }
+                }
+            }
+        }
+        let Some(rule) = piece.rest() else { return };
         let path = rule.path.as_str();
         if self.paths.len() < MOST && !self.paths.iter().any(|known| known == path) {
             self.paths.push(path.to_owned());

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use narrowgate_core::pattern::{BinaryPattern, HostPattern, PathPattern};
 
 use super::meet::of_depth;
+use super::said::{Said, said};
 use crate::language::{ABSENT, Elem, Form, Lang, REPEATED, Segment};
 use crate::lower::{Con, Cube, Ints, Var};
 
@@ -21,6 +22,10 @@ pub(super) struct Hints {
     pub(super) query: BTreeMap<String, Side<String>>,
     pub(super) binaries: Vec<BinaryPattern>,
     pub(super) methods: Vec<String>,
+    /// Of an operation, the methods that carry it.
+    pub(super) carried: Vec<String>,
+    /// What a plugin says.
+    pub(super) said: Said,
     pub(super) ports: Option<Ints>,
     /// The cube has the times before this, or no others than from this on.
     pub(super) before: Option<i64>,
@@ -45,7 +50,7 @@ impl<T> Default for Side<T> {
 
 impl Hints {
     pub(super) fn of(cube: &Cube) -> Hints {
-        let mut hints = Hints::default();
+        let mut hints = Hints { said: said(cube), ..Hints::default() };
         for (var, con) in cube.iter() {
             match (var, con) {
                 (Var::Host, Con::Text(form)) => hints.hosts = hosts(form),
@@ -57,6 +62,7 @@ impl Hints {
                 }
                 (Var::Ancestor(path), Con::Is(true)) => hints.binaries.extend(BinaryPattern::parse(path).ok()),
                 (Var::Method, Con::Text(form)) => hints.methods.extend(words(form)),
+                (Var::AnyMethod, Con::Text(form)) => hints.carried.extend(words(form)),
                 (Var::Port, Con::Number(ints)) => hints.ports = Some(ints.clone()),
                 (Var::Now, Con::Number(ints)) => (hints.before, hints.from) = bounds(ints),
                 _ => {}
@@ -89,7 +95,7 @@ fn leaves<'a>(form: &'a Form, positive: bool, yes: &mut Vec<&'a Lang>, no: &mut 
     }
 }
 
-fn apart(form: &Form) -> (Vec<&Lang>, Vec<&Lang>) {
+pub(super) fn apart(form: &Form) -> (Vec<&Lang>, Vec<&Lang>) {
     let (mut yes, mut no) = (Vec::new(), Vec::new());
     leaves(form, true, &mut yes, &mut no);
     (yes, no)
@@ -104,7 +110,7 @@ fn words(form: &Form) -> Vec<String> {
     yes.iter().filter_map(word).collect()
 }
 
-fn text(glob: &[Elem]) -> String {
+pub(super) fn text(glob: &[Elem]) -> String {
     let letter = |elem: &Elem| match elem {
         Elem::Char(c) => *c,
         Elem::AnyOne => '?',

@@ -19,17 +19,23 @@ mod grow;
 mod hints;
 mod meet;
 mod obstacle;
+mod operation;
 mod piece;
 mod post;
+mod said;
 mod search;
+mod shrink;
 mod steps;
+mod values;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use narrowgate_core::compile::{Compiled, Origin};
 use narrowgate_core::denial::DenialRecord;
 use narrowgate_core::policy::{Entry, Policy, Role};
+use narrowgate_core::schema::Schema;
 
 use self::entry::one;
 use self::piece::denies;
@@ -166,7 +172,9 @@ pub fn repair(candidate: &Policy, at: &Origin, ceiling: &Ceiling, grounds: &Grou
                 remaining.push(key.clone());
             }
         }
-        let Some((text, compiled)) = read_back(&policy) else { return Repair::None(NoRepair::NotExpressible) };
+        let Some((text, compiled)) = read_back(&policy, ceiling.compiled().schema()) else {
+            return Repair::None(NoRepair::NotExpressible);
+        };
         match prove(&compiled, ceiling, options).verdict {
             Verdict::Within(_) if grounds.base.is_some_and(|base| is_within(&compiled, base, options)) => {
                 return Repair::None(NoRepair::AlreadyAllowed);
@@ -199,13 +207,14 @@ pub fn repair(candidate: &Policy, at: &Origin, ceiling: &Ceiling, grounds: &Grou
 }
 
 fn is_within(policy: &Compiled, bound: &Policy, options: &Options) -> bool {
-    let bound = Compiled::policy(bound).ok().and_then(|bound| Ceiling::new(bound).ok());
+    let bound = Compiled::policy_over(bound, Role::Policy, policy.schema()).ok();
+    let bound = bound.and_then(|bound| Ceiling::new(bound).ok());
     bound.is_some_and(|bound| matches!(prove(policy, &bound, options).verdict, Verdict::Within(_)))
 }
 
 /// The policy as it is read from its own text: what an agent could post.
-fn read_back(policy: &Policy) -> Option<(Policy, Compiled)> {
+fn read_back(policy: &Policy, schema: &Arc<Schema>) -> Option<(Policy, Compiled)> {
     let read = Policy::parse(&policy.to_yaml(), "repair", Role::Policy).ok().filter(|read| read == policy)?;
-    let compiled = Compiled::policy(&read).ok()?;
+    let compiled = Compiled::policy_over(&read, Role::Policy, schema).ok()?;
     Some((read, compiled))
 }

@@ -1,11 +1,18 @@
 //! An entry taken apart into permissions that can be tightened one by one, and put together again.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use narrowgate_core::denial::DenialRecord;
 use narrowgate_core::pattern::{BinaryPattern, HostPattern, MethodPattern, PathPattern};
-use narrowgate_core::policy::{Access, Allow, Endpoint, Entry, Rest, RestRule, Rule, Traffic};
+use narrowgate_core::policy::{Access, Allow, Endpoint, Entry, OperationRule, Rest, RestRule, Rule, Traffic};
 use narrowgate_core::request::{Host, Method, PathOptions, Port, Process};
+use narrowgate_core::schema::Schema;
+use narrowgate_core::vocabulary::PluginName;
+use smol_str::SmolStr;
 
 use super::meet::{glob_covers, host_covers, path_covers};
+use super::operation;
 
 /// One permission: what it is made of is independent of each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,10 +22,28 @@ pub(super) struct Piece {
     pub(super) host: HostPattern,
     pub(super) ports: Vec<Port>,
     pub(super) expires_at: Option<i64>,
-    /// `None`: opaque bytes.
-    pub(super) rule: Option<RestRule>,
+    pub(super) what: What,
     /// What is taken out of it, beyond what the entry denied before.
     pub(super) holes: Vec<Hole>,
+}
+
+/// What of a destination's traffic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum What {
+    Opaque,
+    Rest(RestRule),
+    /// One of a plugin's actions.
+    Operation(OperationRule),
+    Preset(Preset),
+}
+
+/// A preset at an endpoint that speaks a plugin's protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Preset {
+    pub(super) plugin: PluginName,
+    pub(super) access: Access,
+    /// The ids of the actions that it is for.
+    pub(super) actions: Arc<[SmolStr]>,
 }
 
 /// A deny that a repair adds.
@@ -26,18 +51,42 @@ pub(super) struct Piece {
 pub(super) struct Hole {
     /// `None`: on all of the piece's hosts.
     pub(super) host: Option<HostPattern>,
-    pub(super) rule: RestRule,
+    pub(super) rule: Rule,
+}
+
+impl Hole {
+    /// A deny on all of the piece's hosts.
+    pub(super) fn here(rule: Rule) -> Hole {
+        Hole { host: None, rule }
+    }
 }
 
 impl Piece {
+    /// What is on the wire, where that is what the piece is about.
+    pub(super) fn rest(&self) -> Option<&RestRule> {
+        match &self.what {
+            What::Rest(rule) => Some(rule),
+            What::Opaque | What::Operation(_) | What::Preset(_) => None,
+        }
+    }
+
+    /// The action's rule, where it is about one.
+    pub(super) fn operation(&self) -> Option<&OperationRule> {
+        match &self.what {
+            What::Operation(rule) => Some(rule),
+            What::Opaque | What::Rest(_) | What::Preset(_) => None,
+        }
+    }
+
+    /// The same about other requests.
+    pub(super) fn about(&self, what: What) -> Piece {
+        Piece { what, ..self.clone() }
+    }
+
     /// Whether `self` visibly has all of `other`.
     pub(super) fn covers(&self, other: &Piece) -> bool {
-        let rule = match (&self.rule, &other.rule) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            (Some(mine), Some(other)) => rule_covers(mine, other),
-        };
-        rule && self.holes.iter().all(|hole| other.holes.contains(hole))
+        self.what.covers(&other.what)
+            && self.holes.iter().all(|hole| other.holes.contains(hole))
             && host_covers(&self.host, &other.host)
             && other.ports.iter().all(|port| self.ports.contains(port))
             && match (self.expires_at, other.expires_at) {
@@ -52,14 +101,16 @@ impl Piece {
     pub(super) fn nearness(&self, denied: &DenialRecord) -> (usize, usize) {
         let host = Host::parse(&denied.host).is_ok_and(|host| self.host.matches(&host));
         let port = self.ports.iter().any(|port| port.get() == denied.port);
-        let (method, path, depth) = match (&self.rule, &denied.method, &denied.path) {
-            (Some(rule), Some(method), Some(path)) => {
+        let (method, path, depth) = match (&self.what, &denied.method, &denied.path) {
+            (What::Rest(rule), Some(method), Some(path)) => {
                 let method = Method::parse(method).is_ok_and(|method| rule.method.matches(&method));
                 let holed = self.holes.iter().any(|hole| {
-                    method && hole.rule.query.is_empty() && hole.rule.path.matches(path) && hole.host.is_none()
+                    let rest = hole.rule.rest().filter(|rule| rule.query.is_empty() && rule.path.matches(path));
+                    method && rest.is_some() && hole.host.is_none()
                 });
                 (method, rule.path.matches(path) && !holed, common_segments(rule.path.as_str(), path))
             }
+            (What::Operation(_) | What::Preset(_), _, _) => operation::nearness(self, denied),
             _ => (true, true, 0),
         };
         let hit = host && port && method && path;
@@ -74,8 +125,26 @@ impl Piece {
             HostForm::OneLabel { .. } => 1,
             HostForm::Exact(_) => 0,
         };
-        let path = self.rule.as_ref().map_or(usize::MAX, |rule| path_breadth(rule.path.as_str()));
-        (host, path, self.ports.len(), usize::MAX - self.holes.len())
+        let what = match &self.what {
+            What::Opaque => usize::MAX,
+            What::Rest(rule) => path_breadth(rule.path.as_str()),
+            What::Operation(rule) => operation::breadth(rule),
+            What::Preset(preset) => (1 << 21) + preset.actions.len(),
+        };
+        (host, what, self.ports.len(), usize::MAX - self.holes.len())
+    }
+}
+
+impl What {
+    fn covers(&self, other: &What) -> bool {
+        match (self, other) {
+            (What::Opaque, _) => true,
+            (What::Rest(mine), What::Rest(other)) => rule_covers(mine, other),
+            (What::Operation(mine), What::Operation(other)) => operation::covers(mine, other),
+            (What::Preset(mine), What::Operation(other)) => mine.actions.iter().any(|id| id == other.action()),
+            (What::Preset(mine), What::Preset(other)) => other.actions.iter().all(|id| mine.actions.contains(id)),
+            _ => false,
+        }
     }
 }
 
@@ -114,30 +183,39 @@ fn rule_covers(wide: &RestRule, narrow: &RestRule) -> bool {
 }
 
 /// An entry's permissions, in its order.
-pub(super) fn take_apart(entry: &Entry) -> Vec<Piece> {
+pub(super) fn take_apart(entry: &Entry, schema: &Schema) -> Vec<Piece> {
     let mut out = Vec::new();
     for (endpoint, whole) in entry.endpoints.iter().enumerate() {
-        let piece = |rule: Option<RestRule>| Piece {
+        let piece = |what: What| Piece {
             endpoint,
             host: whole.host.clone(),
             ports: whole.ports.clone(),
             expires_at: whole.expires_at,
-            rule,
+            what,
             holes: Vec::new(),
         };
         match &whole.traffic {
-            Traffic::Opaque => out.push(piece(None)),
-            Traffic::Rest(rest) => out.extend(rules(&rest.allow).into_iter().map(|rule| piece(Some(rule)))),
+            Traffic::Opaque => out.push(piece(What::Opaque)),
+            Traffic::Rest(rest) => out.extend(whats(rest, schema).into_iter().map(piece)),
         }
     }
     out
 }
 
-/// The same as rules: a preset is some methods on every path.
-fn rules(allow: &Allow) -> Vec<RestRule> {
-    match allow {
-        Allow::Rules(rules) => rules.iter().filter_map(Rule::rest).cloned().collect(),
-        Allow::Access(access) => preset(*access).iter().filter_map(|method| anywhere(method)).collect(),
+/// What is allowed, by rule. Where no plugin speaks, a preset is some methods on every path.
+fn whats(rest: &Rest, schema: &Schema) -> Vec<What> {
+    match (&rest.allow, &rest.protocol) {
+        (Allow::Rules(rules), _) => {
+            let what = |rule: &Rule| match rule {
+                Rule::Rest(rule) => What::Rest(rule.clone()),
+                Rule::Operation(rule) => What::Operation(rule.clone()),
+            };
+            rules.iter().map(what).collect()
+        }
+        (Allow::Access(access), None) => {
+            preset(*access).iter().filter_map(|method| anywhere(method)).map(What::Rest).collect()
+        }
+        (Allow::Access(access), Some(plugin)) => vec![What::Preset(Preset::new(plugin, *access, schema))],
     }
 }
 
@@ -152,7 +230,7 @@ fn preset(access: Access) -> &'static [&'static str] {
 /// This method on every path.
 pub(super) fn anywhere(method: &str) -> Option<RestRule> {
     let (method, path) = (MethodPattern::parse(method).ok()?, PathPattern::parse("/**").ok()?);
-    Some(RestRule { method, path, query: std::collections::BTreeMap::new() })
+    Some(RestRule { method, path, query: BTreeMap::new() })
 }
 
 /// The entry that says `pieces`, for `binaries`: endpoints in the order of `entry`, with the denies that it has.
@@ -189,29 +267,24 @@ pub(super) fn put_together(entry: &Entry, binaries: &[BinaryPattern], pieces: &[
                 expires_at: first.expires_at,
                 review_auto: false,
             };
-            if first.rule.is_none() {
+            if first.what == What::Opaque {
                 endpoints.push(endpoint);
                 continue;
             }
-            let mut rules: Vec<RestRule> = Vec::new();
             let (mut deny, mut beside) = (before.deny.clone(), Vec::new());
-            for piece in group {
-                rules.extend(piece.rule.clone().filter(|rule| !rules.contains(rule)));
-                for Hole { host, rule } in &piece.holes {
-                    match host {
-                        None if !deny.contains(&Rule::Rest(rule.clone())) => deny.push(Rule::Rest(rule.clone())),
-                        Some(host) => {
-                            let there = Endpoint { host: host.clone(), ..endpoint.clone() };
-                            beside.push(deny_only(&there, vec![Rule::Rest(rule.clone())], before.paths));
-                        }
-                        None => {}
+            for Hole { host, rule } in group.iter().flat_map(|piece| &piece.holes) {
+                match host {
+                    None if !deny.contains(rule) => deny.push(rule.clone()),
+                    Some(host) => {
+                        let there = Endpoint { host: host.clone(), ..endpoint.clone() };
+                        beside.push(deny_only(&there, vec![rule.clone()], before.paths));
                     }
+                    None => {}
                 }
             }
-            let preset = as_preset(&rules).filter(|_| preset_before);
-            let listed = || Allow::Rules(rules.into_iter().map(Rule::Rest).collect());
-            let allow = preset.map_or_else(listed, Allow::Access);
-            endpoint.traffic = Traffic::Rest(Rest { protocol: None, allow, deny, paths: before.paths });
+            let allow = allowed(&group, preset_before);
+            let protocol = before.protocol.clone();
+            endpoint.traffic = Traffic::Rest(Rest { protocol, allow, deny, paths: before.paths });
             endpoints.push(endpoint);
             endpoints.extend(beside);
         }
@@ -220,12 +293,30 @@ pub(super) fn put_together(entry: &Entry, binaries: &[BinaryPattern], pieces: &[
     Some(Entry { name: entry.name.clone(), binaries: binaries.to_vec(), endpoints })
 }
 
-/// Whether both can stand in one endpoint.
+/// Whether both can stand in one endpoint: a plugin's preset stands alone.
 fn is_beside(a: &Piece, b: &Piece) -> bool {
-    a.rule.is_some() == b.rule.is_some() && (&a.host, &a.ports, a.expires_at) == (&b.host, &b.ports, b.expires_at)
+    let rules = |piece: &Piece| matches!(piece.what, What::Rest(_) | What::Operation(_));
+    (a.what == b.what || (rules(a) && rules(b)))
+        && (&a.host, &a.ports, a.expires_at) == (&b.host, &b.ports, b.expires_at)
 }
 
-fn as_preset(rules: &[RestRule]) -> Option<Access> {
+/// What the pieces of one endpoint allow: a preset where they are one and there was one before.
+fn allowed(group: &[&Piece], preset_before: bool) -> Allow {
+    let mut rules: Vec<Rule> = Vec::new();
+    for piece in group {
+        let rule = match &piece.what {
+            What::Opaque => continue,
+            What::Preset(preset) => return Allow::Access(preset.access),
+            What::Rest(rule) => Rule::Rest(rule.clone()),
+            What::Operation(rule) => Rule::Operation(rule.clone()),
+        };
+        rules.extend(Some(rule).filter(|rule| !rules.contains(rule)));
+    }
+    as_preset(&rules).filter(|_| preset_before).map_or(Allow::Rules(rules), Allow::Access)
+}
+
+fn as_preset(rules: &[Rule]) -> Option<Access> {
+    let rules: Vec<&RestRule> = rules.iter().map(Rule::rest).collect::<Option<_>>()?;
     let everywhere = rules.iter().all(|rule| rule.query.is_empty() && rule.path.as_str() == "/**");
     let is = |access: &Access| {
         let methods = preset(*access);
@@ -250,6 +341,21 @@ pub(super) fn denies(entry: &Entry) -> Option<Entry> {
             _ => None,
         })
         .collect();
+    (!endpoints.is_empty()).then(|| Entry { endpoints, ..entry.clone() })
+}
+
+/// What of an entry has a say in what others mean: what it denies, and where it speaks a plugin's protocol, for there a rule
+/// about methods and paths is one about operations too. `None` where that is nothing.
+pub(super) fn said_beside(entry: &Entry) -> Option<Entry> {
+    let said = |endpoint: &Endpoint| match &endpoint.traffic {
+        Traffic::Rest(rest) if !rest.deny.is_empty() || rest.plugin().is_some() => {
+            let protocol = rest.plugin().cloned();
+            let rest = Rest { protocol, allow: Allow::default(), ..rest.clone() };
+            Some(Endpoint { traffic: Traffic::Rest(rest), expires_at: None, review_auto: false, ..endpoint.clone() })
+        }
+        _ => None,
+    };
+    let endpoints: Vec<Endpoint> = entry.endpoints.iter().filter_map(said).collect();
     (!endpoints.is_empty()).then(|| Entry { endpoints, ..entry.clone() })
 }
 

@@ -17,15 +17,16 @@ use std::time::Instant;
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::denial::DenialRecord;
 use narrowgate_core::pattern::{BinaryPattern, HostPattern, PathPattern};
-use narrowgate_core::policy::{Entry, OnMiss, Policy, RestRule};
+use narrowgate_core::policy::{Entry, OnMiss, Policy, RestRule, Role};
 use narrowgate_core::request::Host;
 
-use super::cut::{cut, exceptions, exempt, forbidden, hole_breadth, method_hole, with_ports};
+use super::cut::{action_hole, cut, exceptions, exempt, forbidden, hole_breadth, with_ports};
 use super::grow::Pool;
 use super::hints::Hints;
 use super::meet::widest;
 use super::obstacle::{Obstacle, in_the_way, is_about};
-use super::piece::{Hole, Piece, put_together};
+use super::operation;
+use super::piece::{Hole, Piece, What, put_together};
 use crate::ceiling::Ceiling;
 use crate::lower::{Cube, Value, Var};
 use crate::prove::{Options, prove};
@@ -68,7 +69,7 @@ pub(super) struct Search<'a> {
     pub(super) options: &'a Options,
     /// The entry that the pieces are of.
     pub(super) entry: &'a Entry,
-    /// What denies beside it: other entries' denies, and its own where they stand.
+    /// What has a say beside it: other entries' denies and protocols, and its own where they stand.
     pub(super) denies: &'a BTreeMap<String, Entry>,
     pub(super) binaries: Vec<BinaryPattern>,
     pub(super) evidence: &'a [DenialRecord],
@@ -114,7 +115,7 @@ impl<'a> Search<'a> {
         let compiled = |pieces| {
             let entry = put_together(self.entry, &self.binaries, pieces)?;
             let entries = BTreeMap::from([(KEY.to_owned(), entry)]);
-            Compiled::policy(&Policy { on_miss: OnMiss::Deny, entries }).ok()
+            self.compiled(entries)
         };
         let bound = compiled(wide).and_then(|wide| Ceiling::new(wide).ok());
         let (Some(narrow), Some(bound), true) = (compiled(narrow), bound, self.limits.take()) else { return false };
@@ -133,9 +134,7 @@ impl<'a> Search<'a> {
     }
 
     fn refine(&mut self, piece: Piece, depth: usize, walk: &mut Walk<'_>) {
-        let same_endpoint =
-            |piece: &Piece, whole: &Piece| Piece { rule: whole.rule.clone(), ..piece.clone() } == *whole;
-        if self.rules_only && !same_endpoint(&piece, walk.whole) {
+        if self.rules_only && piece.about(walk.whole.what.clone()) != *walk.whole {
             return;
         }
         let known = walk.seen.contains(&piece) || walk.found.iter().any(|found| found.covers(&piece));
@@ -178,7 +177,7 @@ impl<'a> Search<'a> {
             cut.iter().for_each(|piece| walk.pool.note(piece));
             for part in cut {
                 // What the permit has but for its own exceptions is denied; without need for it, that goes again.
-                let holes = exceptions(&part, &hints);
+                let holes = exceptions(&part, action, &hints);
                 if part != *piece {
                     out.push(part);
                 } else if !holes.is_empty() {
@@ -187,9 +186,11 @@ impl<'a> Search<'a> {
                 }
             }
         }
-        if let Some(rule) = &piece.rule
-            && let Some(hole) = method_hole(rule, action)
-        {
+        if let What::Preset(preset) = &piece.what {
+            let smaller = preset.smaller(self.ceiling.compiled().schema());
+            out.extend(smaller.into_iter().map(|preset| piece.about(What::Preset(preset))));
+        }
+        if let Some(hole) = action_hole(piece, action) {
             out.extend(self.close(piece, vec![vec![hole]], |next| !is_about(next, action)));
         }
         out.retain(|part| part != piece);
@@ -236,8 +237,8 @@ impl<'a> Search<'a> {
         if let Some(from) = hints.from.filter(|from| *from > 0 && piece.expires_at.is_none_or(|end| end > *from)) {
             out.push(Piece { expires_at: Some(from), ..piece.clone() });
         }
-        if let Some(rule) = &piece.rule {
-            let holes = forbidden(piece, rule, action, &hints);
+        if piece.what != What::Opaque {
+            let holes = forbidden(piece, action, &hints);
             let same = |next: &Obstacle<'_>| match next {
                 Obstacle::Forbid(about, again) => about == action && std::ptr::eq(*again, forbid),
                 _ => false,
@@ -314,9 +315,7 @@ impl<'a> Search<'a> {
         let Some(entry) = put_together(self.entry, &self.binaries, pieces) else { return Obstacle::Nothing };
         let mut entries = self.denies.clone();
         entries.insert(KEY.to_owned(), entry);
-        let Ok(compiled) = Compiled::policy(&Policy { on_miss: OnMiss::Deny, entries }) else {
-            return Obstacle::Unknown;
-        };
+        let Some(compiled) = self.compiled(entries) else { return Obstacle::Unknown };
         let budget = || {
             Budget::new(self.options.max_states / 8, self.limits.deadline).cancelled_by(self.options.cancel.as_ref())
         };
@@ -328,6 +327,11 @@ impl<'a> Search<'a> {
             Ok(Some((obstacle, _))) => obstacle,
             Err(()) => Obstacle::Unknown,
         }
+    }
+
+    fn compiled(&self, entries: BTreeMap<String, Entry>) -> Option<Compiled> {
+        let policy = Policy { on_miss: OnMiss::Deny, entries };
+        Compiled::policy_over(&policy, Role::Policy, self.ceiling.compiled().schema()).ok()
     }
 
     fn is_within(&self, policy: &Compiled) -> bool {
@@ -351,14 +355,15 @@ fn exactly(whole: &Piece, denied: &DenialRecord) -> Option<Piece> {
     let host = Host::parse(&denied.host).ok().filter(|host| whole.host.matches(host))?;
     let host = HostPattern::parse(host.as_str()).ok()?;
     let port = whole.ports.iter().copied().find(|port| port.get() == denied.port)?;
-    let rule = match (&whole.rule, &denied.path) {
-        (Some(rule), Some(path)) => {
+    let what = match (&whole.what, &denied.path) {
+        (What::Rest(rule), Some(path)) => {
             let text = path.as_str();
             let path =
                 PathPattern::parse(text).ok().filter(|_| rule.path.matches(text) && !text.contains(['*', '?']))?;
-            Some(RestRule { path, ..rule.clone() })
+            What::Rest(RestRule { path, ..rule.clone() })
         }
-        (rule, _) => rule.clone(),
+        (What::Operation(rule), _) => What::Operation(operation::exactly(rule, denied)?),
+        (what, _) => what.clone(),
     };
-    Some(Piece { host, ports: vec![port], rule, ..whole.clone() })
+    Some(Piece { host, ports: vec![port], what, ..whole.clone() })
 }

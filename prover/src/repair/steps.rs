@@ -2,6 +2,8 @@
 
 use narrowgate_core::policy::{Allow, Endpoint, Entry, RestRule, Rule, Traffic};
 
+use super::grow::restored;
+
 /// Every entry that differs from `rule` in one thing, as `asked` has it: its executables, a destination, a method, a
 /// path, a query, an end, or a deny that `rule` has and `asked` may not. Many are no wider, or not part of what was
 /// asked for: the caller proves which are.
@@ -50,13 +52,7 @@ fn of_endpoint(endpoint: &Endpoint, asked: &Entry) -> Vec<Endpoint> {
         more.push(wider.clone());
         with(&|rest| rest.allow = Allow::Rules(more.clone()));
         for (at, rule) in rules.iter().enumerate() {
-            let (Rule::Rest(rule), Rule::Rest(wider)) = (rule, wider) else { continue };
-            let relaxed = [
-                RestRule { path: wider.path.clone(), ..rule.clone() },
-                RestRule { query: wider.query.clone(), ..rule.clone() },
-                RestRule { method: wider.method.clone(), ..rule.clone() },
-            ];
-            for relaxed in relaxed.map(Rule::Rest) {
+            for relaxed in relaxed(rule, wider) {
                 let changed = rules.iter().enumerate().map(|(n, rule)| if n == at { &relaxed } else { rule }).cloned();
                 let changed: Vec<Rule> = changed.collect();
                 with(&|rest| rest.allow = Allow::Rules(changed.clone()));
@@ -64,6 +60,23 @@ fn of_endpoint(endpoint: &Endpoint, asked: &Entry) -> Vec<Endpoint> {
         }
     }
     out
+}
+
+/// The rule with one thing of a wider one.
+fn relaxed(rule: &Rule, wider: &Rule) -> Vec<Rule> {
+    match (rule, wider) {
+        (Rule::Rest(rule), Rule::Rest(wider)) => [
+            RestRule { path: wider.path.clone(), ..rule.clone() },
+            RestRule { query: wider.query.clone(), ..rule.clone() },
+            RestRule { method: wider.method.clone(), ..rule.clone() },
+        ]
+        .map(Rule::Rest)
+        .into(),
+        (Rule::Operation(rule), Rule::Operation(wider)) if rule.action() == wider.action() => {
+            rule.attributes.keys().flat_map(|name| restored(rule, wider, name)).map(Rule::Operation).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn rules_of(endpoint: &Endpoint) -> &[Rule] {

@@ -176,7 +176,13 @@ fn decided(class: &Class, flow: &Flow) -> Map<String, Value> {
     }
     let hash = flow.hash.map(|hash| json!(hash.to_string()));
     set(&mut object, "policy", some([("uid", hash), ("version", version)]));
-    set(&mut object, "unmapped", some([("reason", reason), ("sandbox", Some(json!(flow.process.sandbox)))]));
+    let unmapped = [
+        ("reason", reason),
+        ("sandbox", Some(json!(flow.process.sandbox))),
+        ("plugin", flow.plugin.as_deref().map(Value::from)),
+        ("operations", (!flow.operations.is_empty()).then(|| json!(flow.operations))),
+    ];
+    set(&mut object, "unmapped", some(unmapped));
     object
 }
 

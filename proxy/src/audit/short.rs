@@ -40,7 +40,10 @@ fn decision(line: &Value, what: &str) -> String {
         true => ("DENIED", "reason", field(line, "/unmapped/reason")),
         false => ("ALLOWED", "rule", field(line, "/firewall_rule/uid")),
     };
-    format!("{word} {what} [policy:{policy} {name}:{why}]")
+    let operations = line.pointer("/unmapped/operations").and_then(Value::as_array);
+    let named: Vec<&str> = operations.into_iter().flatten().filter_map(Value::as_str).collect();
+    let operations = if named.is_empty() { String::new() } else { format!(" operations:{}", named.join(",")) };
+    format!("{word} {what} [policy:{policy} {name}:{why}{operations}]")
 }
 
 fn change(line: &Value) -> String {

@@ -6,6 +6,8 @@ use super::*;
 
 fn flow(outcome: Outcome) -> Flow {
     Flow {
+        plugin: None,
+        operations: Vec::new(),
         process: Process {
             path: "/usr/bin/curl".into(),
             sha256: "ab".repeat(32),

@@ -99,7 +99,7 @@ fn what_is_not_proven_is_not_enforced() {
         (signer.certify(POLICY, 7, |c| c.environments_checked = 0), "certifies nothing"),
         (signer.certify(POLICY, 7, |c| c.schema = Digest::of(b"s")), "schema"),
         (signer.certify(POLICY, 7, |c| c.expires_at = Some(100)), "expired"),
-        (signer.certify(POLICY, 7, |c| c.plugins = [("p".to_owned(), Digest::of(b"p"))].into()), "plugins"),
+        (signer.certify(POLICY, 7, |c| c.plugins = [("p".to_owned(), Digest::of(b"p"))].into()), "assumes plugin p@"),
     ] {
         let error = open(&bundle, &[signer.key().into()], "box", narrowgate_core::schema::Schema::standard(), 100)
             .unwrap_err()

@@ -5,7 +5,11 @@
 mod bundles;
 mod denial;
 mod gateway;
+mod guests;
 mod handover;
+mod hostile;
+mod operations;
+mod passed_on;
 mod reload;
 mod rig;
 mod streaming;

@@ -16,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::decide::Snapshot;
 use narrowgate_core::policy::{Policy, Role};
+use narrowgate_core::schema::Schema;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -87,7 +88,7 @@ impl Rig {
 
     /// Puts `policy` in force.
     pub(super) fn enforce(&self, policy: &str, version: u64) {
-        self.shared.active.store(enforced(policy, version));
+        self.shared.active.store(enforced_over(self.shared.plugins.schema(), policy, version));
     }
 
     pub(super) async fn dial(&self) -> Raw<TcpStream> {
@@ -130,8 +131,12 @@ impl Rig {
 }
 
 pub(super) fn enforced(policy: &str, version: u64) -> Enforced {
+    enforced_over(Schema::standard(), policy, version)
+}
+
+fn enforced_over(schema: &Arc<Schema>, policy: &str, version: u64) -> Enforced {
     let parsed = Policy::parse(policy, "test", Role::Policy).unwrap_or_else(|e| panic!("{e}"));
-    let compiled = Compiled::policy(&parsed).unwrap();
+    let compiled = Compiled::policy_over(&parsed, Role::Policy, schema).unwrap();
     Enforced { snapshot: Snapshot::new(parsed, compiled, version), yaml: policy.to_owned(), expires: None }
 }
 
@@ -149,6 +154,8 @@ pub(super) struct Seen {
     pub(super) line: String,
     pub(super) headers: http::HeaderMap,
     pub(super) connection: usize,
+    /// Of requests that are not echoed, once it is there.
+    pub(super) body: Bytes,
 }
 
 impl Upstream {
@@ -225,18 +232,24 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(move |request: Request<Incoming>| {
-        seen.lock().unwrap().push(Seen {
-            line: format!("{} {}", request.method(), request.uri()),
-            headers: request.headers().clone(),
-            connection,
-        });
-        async move { Ok::<_, Infallible>(upstream_answer(request).await) }
+        let at = {
+            let mut seen = seen.lock().unwrap();
+            seen.push(Seen {
+                line: format!("{} {}", request.method(), request.uri()),
+                headers: request.headers().clone(),
+                connection,
+                body: Bytes::new(),
+            });
+            seen.len() - 1
+        };
+        let seen = seen.clone();
+        async move { Ok::<_, Infallible>(upstream_answer(request, |body| seen.lock().unwrap()[at].body = body).await) }
     });
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
 /// `echo` streams the request back, `endless` never ends, `forged` pretends to be the proxy; all else is `hello`.
-async fn upstream_answer(request: Request<Incoming>) -> Response<Body> {
+async fn upstream_answer(request: Request<Incoming>, whole: impl FnOnce(Bytes)) -> Response<Body> {
     let path = request.uri().path().to_owned();
     if path.ends_with("/echo") {
         return Response::new(request.into_body().map_err(BoxError::from).boxed_unsync());
@@ -265,7 +278,9 @@ async fn upstream_answer(request: Request<Incoming>) -> Response<Body> {
             response.headers_mut().append(name, value.parse().unwrap());
         }
     }
-    let _ = request.into_body().collect().await;
+    if let Ok(body) = request.into_body().collect().await {
+        whole(body.to_bytes());
+    }
     response
 }
 

@@ -18,6 +18,7 @@ use narrowgate_core::credentials::Credentials;
 use narrowgate_core::policy::{Policy, Role};
 use narrowgate_core::wire::{Approve, Bundle, ProposalView, Proposals};
 use narrowgate_gateway::{Config as GatewayConfig, Gateway, Mode};
+use narrowgate_plugins::{PluginRef, Plugins};
 use narrowgate_proxy::{Config as ProxyConfig, GatewayClient, Proxy, ResolveEntry, StartError};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -31,6 +32,8 @@ pub use upstream::{Seen, Upstream};
 pub const HOST: &str = "api.example.com";
 /// Another name of the same upstream, to be at when not allowed to.
 pub const OTHER: &str = "other.example.com";
+/// A third name of the same upstream, for which the github plugin speaks.
+pub const GITHUB: &str = "api.github.com";
 /// The host whose port 5432 echoes bytes.
 pub const DATABASE: &str = "db.example.com";
 const SANDBOX: &str = "dev";
@@ -75,11 +78,18 @@ pub struct Chosen {
     pub credentials: Credentials,
     /// How long what nobody was asked about lasts.
     pub lease: Duration,
+    /// What says what requests mean, to gateway and proxy alike.
+    pub plugins: Plugins,
 }
 
 impl Default for Chosen {
     fn default() -> Chosen {
-        Chosen { mode: Mode::Manual, credentials: Credentials::none(), lease: Duration::from_secs(3600) }
+        Chosen {
+            mode: Mode::Manual,
+            credentials: Credentials::none(),
+            lease: Duration::from_secs(3600),
+            plugins: Plugins::none(),
+        }
     }
 }
 
@@ -253,6 +263,7 @@ impl System {
         config.resolve = self.resolve();
         config.upstream_ca = Some(self.upstream.ca_file().to_owned());
         config.audit_log = Some(self.dir().join("audit.ocsf.jsonl"));
+        config.plugins = self.chosen.plugins.clone();
         let proxy = Proxy::start(config).await?;
         self.proxy_addr = proxy.addr();
         self.proxy = Some(proxy);
@@ -278,8 +289,8 @@ impl System {
     }
 
     fn resolve(&self) -> Vec<ResolveEntry> {
-        let tls = [HOST, OTHER].map(|host| format!("{host}:443:{}", self.upstream.https()));
-        let plain = [HOST, OTHER].map(|host| format!("{host}:80:{}", self.upstream.http()));
+        let tls = [HOST, OTHER, GITHUB].map(|host| format!("{host}:443:{}", self.upstream.https()));
+        let plain = [HOST, OTHER, GITHUB].map(|host| format!("{host}:80:{}", self.upstream.http()));
         let raw = [format!("{DATABASE}:5432:{}", self.upstream.echo())];
         let entries = tls.into_iter().chain(plain).chain(raw);
         entries.map(|entry| entry.parse().expect("an entry")).collect()
@@ -301,9 +312,21 @@ async fn gateway(dir: &Path, ceiling: &str, chosen: &Chosen, listen: SocketAddr)
         mode: chosen.mode,
         credentials: chosen.credentials.clone(),
         lease: chosen.lease,
+        plugins: chosen.plugins.clone(),
         ..GatewayConfig::new(dir.join("gateway"))
     };
     Gateway::start(config).await.expect("a gateway")
+}
+
+/// A plugin as it is shipped.
+///
+/// # Panics
+/// Where `plugins/guests/dist` lacks it, or it does not load.
+pub fn shipped(names: &[&str]) -> Plugins {
+    let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/guests/dist");
+    let refs: Vec<PluginRef> =
+        names.iter().map(|name| PluginRef { path: dist.join(format!("{name}.wasm")), pin: None }).collect();
+    Plugins::load(&refs, None).expect("shipped plugins load")
 }
 
 /// Waits up to ten seconds for something that comes by itself.

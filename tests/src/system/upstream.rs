@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-use super::{HOST, OTHER};
+use super::{GITHUB, HOST, OTHER};
 
 /// A request as it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -219,7 +219,7 @@ fn certificates() -> (String, TlsAcceptor) {
     ca.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     let ca_key = KeyPair::generate().expect("a key");
     let ca_pem = ca.self_signed(&ca_key).expect("a certificate").pem();
-    let leaf = CertificateParams::new(vec![HOST.to_owned(), OTHER.to_owned()]).expect("names");
+    let leaf = CertificateParams::new([HOST, OTHER, GITHUB].map(str::to_owned)).expect("names");
     let leaf_key = KeyPair::generate().expect("a key");
     let leaf = leaf.signed_by(&leaf_key, &Issuer::new(ca, ca_key)).expect("a certificate");
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(leaf_key.serialize_der()));
