@@ -9,6 +9,7 @@ use narrowgate_core::compile::Compiled;
 use narrowgate_core::decide::{Layer, Reason};
 use narrowgate_core::denial::{DenialRecord, DeniedOperation};
 use narrowgate_core::policy::{Allow, Entry, OperationRule, Policy, Role, Rule, Traffic, Wanted};
+use narrowgate_core::proposal::Proposal;
 use narrowgate_prover::{Ceiling, Grounds, Options, Repair, Verdict, prove, repair};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -303,8 +304,6 @@ fn every_kind_of_attribute() {
 #[test]
 fn hosts_ports_binaries_and_times_too() {
     let asked = "binaries: [{ path: /usr/bin/git }, { path: /usr/bin/curl }], endpoints: [{ host: forge.example.com, ports: [80, 443], protocol: forge, rules: [{ allow: { action: \"forge::repos.read\" } }] }]";
-    let bound = "permit(principal, action in Action::\"read\", resource) when { resource.port == 443 && principal.path == \"/usr/bin/git\" && context.now < 1780272000 };";
-    let _ = bound;
     let bound = document(
         "binaries: [{ path: /usr/bin/git }], endpoints: [{ host: forge.example.com, port: 443, protocol: forge, expires_at: 2026-06-01T00:00:00Z, rules: [{ allow: { action: \"forge::repos.read\", where: { owner: acme } } }] }]",
     );
@@ -449,6 +448,34 @@ fn of_several_the_one_nearest_the_denials() {
     // Not inside, but near.
     let asked = put(r#"{"owner": "b", "repo": "r", "path": "y"}"#);
     check(&one(&write("")), &bound, &[&asked], &one(&write("owner: { any: [b, a] }, path: x")));
+}
+
+#[test]
+fn a_repair_is_what_can_be_posted() {
+    let base = policy(&one("action: \"forge::repos.read\""));
+    let bound = format!(
+        "permit(principal, action in Action::\"read\", resource);\n{}",
+        permit("context.forge.owner == \"acme\"")
+    );
+    let ceiling = Ceiling::parse_over(&bound, "ceiling.cedar", &plugins::schema()).unwrap();
+    let posted = |wanted: &str| {
+        let rules = format!(r#"{{"allow":{{"action":"forge::contents.write"{wanted}}}}}"#);
+        let more = format!(
+            r#"{{"addAllowRules":{{"ruleName":"p","host":"forge.example.com","port":443,"rules":[{rules}]}}}}"#
+        );
+        let body = format!(r#"{{"intent_summary": "x", "operations": [{more}]}}"#);
+        (Proposal::parse(body.as_bytes()).unwrap().operations, more)
+    };
+    let (operations, _) = posted("");
+    let candidate = operations.iter().fold(base.clone(), |policy, operation| operation.apply(&policy).unwrap());
+    let Verdict::Exceeds(found) = prove(&compiled(&candidate), &ceiling, &Options::default()).verdict else { panic!() };
+    let grounds = Grounds { base: Some(&base), evidence: &[] };
+    let Repair::Rule(repair) = repair(&candidate, &found.rule.unwrap(), &ceiling, &grounds, &Options::default()) else {
+        panic!()
+    };
+    let repaired = repair.operations(&operations, &base).expect("it can be posted");
+    let lines: Vec<String> = repaired.iter().map(|operation| operation.to_json().to_string()).collect();
+    assert_eq!(lines, [posted(r#","where":{"owner":"acme"}"#).1]);
 }
 
 proptest! {
