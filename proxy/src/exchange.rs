@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use narrowgate_core::decide::{Decision, Permit, Reason, Refusal, Snapshot};
@@ -166,6 +167,9 @@ impl Conversation {
         match sent {
             Ok(mut response) => {
                 response_head(&mut response);
+                if form.ends_connection() {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
                 response.map(|body| streamed(body, revoked))
             }
             Err(ForwardError::Dial(e)) if e.reason().is_some() => {
