@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 use std::sync::{Arc, LazyLock};
 
-use cedar_policy::{Entity, EntityUid};
+use cedar_policy::{Entity, EntityUid, Validator};
 use smol_str::SmolStr;
 
 use crate::digest::Digest;
@@ -42,7 +42,8 @@ pub struct Plugin {
 #[derive(Debug)]
 pub struct Schema {
     text: String,
-    cedar: cedar_policy::Schema,
+    /// Holds the schema as Cedar takes it.
+    validator: Validator,
     digest: Digest,
     plugins: BTreeMap<PluginName, Plugin>,
     /// Each action that a request can be, with the groups that the schema puts it in.
@@ -98,7 +99,8 @@ impl Schema {
             Some((id_of(uid), (hierarchy.get(uid)?.clone(), groups)))
         };
         let actions = cedar.actions().filter_map(with_groups).collect();
-        Ok(Schema { digest: Digest::of(text.as_bytes()), text, cedar, plugins, actions })
+        let validator = Validator::new(cedar);
+        Ok(Schema { digest: Digest::of(text.as_bytes()), text, validator, plugins, actions })
     }
 
     /// The schema in Cedar's own syntax.
@@ -108,7 +110,13 @@ impl Schema {
 
     /// The schema as Cedar takes it.
     pub fn cedar(&self) -> &cedar_policy::Schema {
-        &self.cedar
+        self.validator.schema()
+    }
+
+    /// What holds policies against it. Making one copies the schema, which with hundreds of actions takes longer than to
+    /// validate a policy.
+    pub(crate) fn validator(&self) -> &Validator {
+        &self.validator
     }
 
     /// The digest of [`Schema::text`], which certificates carry.

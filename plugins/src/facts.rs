@@ -19,8 +19,7 @@ pub struct RequestFacts<'a> {
     pub port: Port,
     /// Its canonical path and query.
     pub target: &'a Target,
-    /// All its headers, names in lower case, in order, repeated ones included. The plugin is shown those that its
-    /// vocabulary names.
+    /// All its headers, in order, repeated ones included. The plugin is shown those that its vocabulary names.
     pub headers: Vec<(&'a str, &'a [u8])>,
     /// Its body, without content encoding ([`crate::inflate`]).
     pub body: Body,
@@ -96,9 +95,9 @@ impl Question {
         let segments = target.path.decoded_segments().ok_or(Cause::NotUtf8("a segment of the path".to_owned()))?;
         let mut shown = Vec::new();
         for (name, value) in headers {
-            if vocabulary.manifest().headers.iter().any(|named| named == name) {
-                let value = str::from_utf8(value).map_err(|_| Cause::NotUtf8(format!("the header {name}")))?;
-                shown.push(((*name).to_owned(), value.to_owned()));
+            if let Some(named) = vocabulary.manifest().headers.iter().find(|named| named.eq_ignore_ascii_case(name)) {
+                let value = str::from_utf8(value).map_err(|_| Cause::NotUtf8(format!("the header {named}")))?;
+                shown.push((named.clone(), value.to_owned()));
             }
         }
         Ok(Question {

@@ -112,7 +112,7 @@ fn refusals_are_told_apart_and_told_on_one_line() {
 fn what_cannot_be_told_is_ambiguous() {
     let plugin = Guest::new().load();
     let odd_path = Asked::new("PUT", "api.acme.example", "/pages/%80");
-    let odd_header = Asked { headers: vec![("x-acme", b"\xfe")], ..Asked::put() };
+    let odd_header = Asked { headers: vec![("X-Acme", b"\xfe")], ..Asked::put() };
     let unnamed = Asked { headers: vec![("x-other", b"\xfe")], ..Asked::put() };
     for asked in [odd_path, odd_header] {
         assert!(plugin.classify(&asked.facts()).unwrap_err().is_ambiguous());

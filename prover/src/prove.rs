@@ -121,7 +121,9 @@ impl Proven {
 
 /// Whether every canonical request that `candidate` allows is allowed by `ceiling`.
 pub fn prove(candidate: &Compiled, ceiling: &Ceiling, options: &Options) -> Outcome {
-    let vocabulary = match candidate.schema().digest() == ceiling.compiled().schema().digest() {
+    let (mine, theirs) = (candidate.schema(), ceiling.compiled().schema());
+    // The schema does not say for which hosts a plugin speaks; its digest pins that too.
+    let vocabulary = match mine.digest() == theirs.digest() && mine.pins() == theirs.pins() {
         true => Ok(&ceiling.side().vocabulary),
         false => Err(Unsupported("the policy and the ceiling are about different plugins".to_owned())),
     };

@@ -7,7 +7,7 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use clap::Args;
 use narrowgate_core::digest::Digest;
-use narrowgate_plugins::{PluginFile, embed_manifest, pack};
+use narrowgate_plugins::{PluginFile, embed_manifest, enclose, pack};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -143,7 +143,9 @@ fn javascript(project: &Project) -> Result<Vec<u8>, Failure> {
         let said = String::from_utf8_lossy(&output.stderr);
         return Err(about(&main, format!("componentize-qjs: {}", plain(said.trim()))));
     }
-    fs::read(&component).map_err(|error| about(&component, error))
+    let bytes = fs::read(&component).map_err(|error| about(&component, error))?;
+    // It exports what filled its engine's memory, too.
+    enclose(&bytes).map_err(|error| about(&project.dir, error))
 }
 
 fn ended(what: &str, status: std::io::Result<ExitStatus>) -> Result<(), Failure> {

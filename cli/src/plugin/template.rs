@@ -33,6 +33,8 @@ const SDK: &[(&str, &str)] = sdk![
 
 const RUST: &[(&str, &str)] = &[
     ("Cargo.toml", include_str!("template/rust/Cargo.toml.in")),
+    // Its dependencies are then those that the SDK is tested with; cargo drops what else is in it.
+    ("Cargo.lock", include_str!("../../../plugins/guests/Cargo.lock")),
     ("README.md", include_str!("template/rust/README.md")),
     (".gitignore", "/target\n"),
     ("src/lib.rs", include_str!("template/rust/lib.rs")),
@@ -80,7 +82,7 @@ pub(super) fn files(language: Language, name: &PluginName) -> Vec<(String, Strin
         Language::Javascript => &[],
     };
     // In a project it is a member of the project's workspace, not of the shipped plugins'.
-    let sdk = sdk.iter().map(|(path, text)| (format!("sdk/{path}"), text.replace("workspace = \"../guests\"\n", "")));
+    let sdk = sdk.iter().map(|(path, text)| (format!("sdk/{path}"), (*text).to_owned()));
     own.chain(cases).chain(sdk).collect()
 }
 

@@ -21,7 +21,7 @@ use cedar_policy::pst::{
     ActionConstraint, Clause, Effect, Expr, Policy as PstPolicy, PolicyID, PrincipalConstraint, ResourceConstraint,
     StaticPolicy, Template,
 };
-use cedar_policy::{PolicySet, ValidationMode, Validator};
+use cedar_policy::{PolicySet, ValidationMode};
 use smol_str::SmolStr;
 
 pub use globs::Globs;
@@ -167,7 +167,7 @@ impl Compiled {
         file: &str,
         schema: &Arc<Schema>,
     ) -> Result<Compiled, CompileError> {
-        let result = Validator::new(schema.cedar().clone()).validate(&policies, ValidationMode::Strict);
+        let result = schema.validator().validate(&policies, ValidationMode::Strict);
         if let Some(error) = result.validation_errors().next() {
             return Err(CompileError::Invalid {
                 file: file.to_owned(),

@@ -12,6 +12,7 @@ use super::{CompileError, Compiled, conditions, printable};
 use crate::pattern::HostPattern;
 use crate::request::Port;
 use crate::schema::{Schema, carried_by};
+use crate::vocabulary::Group;
 
 /// Requests by destination and action.
 #[derive(Debug, Clone)]
@@ -20,7 +21,8 @@ pub struct Region {
     pub host: HostPattern,
     /// Their ports; empty for any.
     pub ports: Vec<Port>,
-    /// Their Cedar actions, such as `PUT`, with every operation that such a method carries; empty for any.
+    /// Their Cedar actions, such as `PUT`, with every operation that such a method carries or that is in the same group,
+    /// but for operations that read where none of these does; empty for any.
     pub actions: Vec<&'static str>,
 }
 
@@ -66,7 +68,17 @@ fn narrowed(policy: &Policy, region: &Region, schema: &Schema) -> Result<Option<
     let mut tree: Template = tree.body().clone();
     debug_assert_eq!(tree.effect, Effect::Permit);
     if !region.actions.is_empty() {
-        let in_region = |id: &str| region.actions.iter().any(|of| id == *of || schema.is_in(id, &carried_by(of)));
+        let reads = region.actions.iter().any(|of| schema.is_in(of, Group::Read.as_str()));
+        let groups = [Group::Read, Group::Write, Group::Delete, Group::Admin].map(Group::as_str);
+        let is_like = |id: &str, of: &str| {
+            schema.is_in(id, &carried_by(of))
+                || groups.iter().any(|group| schema.is_in(id, group) && schema.is_in(of, group))
+        };
+        let is_operation = |id: &str| {
+            schema.operation(id).is_some_and(|(_, action)| reads || action.group != Group::Read)
+                && region.actions.iter().any(|of| is_like(id, of))
+        };
+        let in_region = |id: &str| region.actions.contains(&id) || is_operation(id);
         let wanted: Vec<&str> = match &tree.action {
             ActionConstraint::Any => schema.requests().filter(|id| in_region(id)).collect(),
             ActionConstraint::Eq(uid) => schema.requests().filter(|id| in_region(id) && uid.eid == *id).collect(),

@@ -152,3 +152,86 @@ fn refusal(from: Refusal) -> wit::Refusal {
 fn suggestion(from: Suggestion) -> wit::Suggestion {
     wit::Suggestion { operation: operation(from.operation), doc: from.doc }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wit::Guest;
+
+    /// Says back what it was asked.
+    struct Echo;
+
+    impl Plugin for Echo {
+        fn describe() -> Vocabulary {
+            let action =
+                Action::write("echo", "Says it back.").methods(&["POST"]).optional_integer("port", "The port.");
+            Vocabulary::new("echo", "1.0.0", "An echo.")
+                .host("x.example")
+                .header("x-why")
+                .body(&["POST"], 9)
+                .action(action)
+        }
+
+        fn classify(request: &Request) -> crate::Result<Vec<Operation>> {
+            let why = request.header_one("x-why")?.unwrap_or_default().to_owned();
+            match why.as_str() {
+                "not-understood" => return Err(Refusal::NotUnderstood(why)),
+                "ambiguous" => return Err(Refusal::Ambiguous(why)),
+                "needs-body" => return Err(Refusal::NeedsBody(why)),
+                "malformed" => return Err(Refusal::Malformed(why)),
+                _ => {}
+            }
+            let body = String::from_utf8_lossy(request.complete_body()?).into_owned();
+            let operation = Operation::new("echo").text("body", body).integer("port", i64::from(request.port));
+            let operation = operation.flag("https", request.scheme == "https").texts("path", request.segments.clone());
+            Ok(vec![operation.fields("query", request.query.clone())])
+        }
+
+        fn example(suggestion: &Suggestion) -> Option<Request> {
+            Some(Request::https("POST", "x.example").segment(suggestion.operation.text_of("body")?))
+        }
+    }
+
+    #[test]
+    fn requests_and_operations_cross_unchanged() {
+        let asked = Request::https("POST", "x.example").segments_of("b/a").query("k", "v").body("hello");
+        let said = Component::<Echo>::classify(request(asked.clone())).unwrap();
+        let said: Vec<Operation> = said.into_iter().map(|said| from_operation(said).unwrap()).collect();
+        assert_eq!(said, Echo::classify(&asked).unwrap());
+        assert_eq!(said[0].integer_of("port"), Some(443));
+        for body in [Body::Absent, Body::Complete(vec![1]), Body::Truncated(vec![2])] {
+            let asked = Request { body, ..asked.clone() };
+            assert_eq!(from_request(request(asked.clone())), asked);
+        }
+    }
+
+    #[test]
+    fn refusals_keep_their_kind() {
+        for kind in ["not-understood", "ambiguous", "needs-body", "malformed"] {
+            let asked = Request::https("POST", "x.example").header("x-why", kind);
+            let said = match Component::<Echo>::classify(request(asked)).unwrap_err() {
+                wit::Refusal::NotUnderstood(why) => ("not-understood", why),
+                wit::Refusal::Ambiguous(why) => ("ambiguous", why),
+                wit::Refusal::NeedsBody(why) => ("needs-body", why),
+                wit::Refusal::Malformed(why) => ("malformed", why),
+            };
+            assert_eq!(said, (kind, kind.to_owned()));
+        }
+    }
+
+    #[test]
+    fn advice_and_vocabulary() {
+        let said = Component::<Echo>::describe();
+        assert_eq!((said.name.as_str(), said.actions[0].attributes[0].optional), ("echo", true));
+        assert!(matches!(said.actions[0].group, wit::Group::Write));
+        let denied = Operation::new("echo").text("body", "x").integer("port", -1);
+        let asked = Request::https("POST", "x.example");
+        let advice = Component::<Echo>::suggest(request(asked.clone()), vec![operation(denied.clone())]);
+        assert_eq!(from_operation(advice[0].operation.clone()), Some(denied));
+        let example = Component::<Echo>::example(advice[0].clone()).map(|example| example.path);
+        assert_eq!(example.as_deref(), Some("/x"));
+        let value = wit::Value::Integer("9223372036854775808".into());
+        let beyond = wit::Operation { action: "echo".into(), attributes: vec![("port".into(), value)] };
+        assert!(Component::<Echo>::suggest(request(asked), vec![beyond]).is_empty());
+    }
+}

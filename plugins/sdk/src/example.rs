@@ -17,6 +17,19 @@ pub fn sample(glob: &str) -> String {
     text.replace('?', "x")
 }
 
+/// Whether a plugin reads a request as one operation with this action and these attributes. A text that is a glob stands
+/// for any text. What an example should be held against before it is handed out.
+#[must_use]
+pub fn is_read_as<P: Plugin>(request: &Request, asked: &Operation) -> bool {
+    let answer = P::classify(request);
+    let Ok([read]) = answer.as_deref() else { return false };
+    let same = |name: &str, value: &Value| match value {
+        Value::Text(glob) if glob.contains(['*', '?']) => read.value(name).is_some(),
+        exact => read.value(name) == Some(exact),
+    };
+    read.action == asked.action && asked.attributes.iter().all(|(name, value)| same(name, value))
+}
+
 /// A text as a JSON string, quotes included.
 #[must_use]
 pub fn quoted(text: &str) -> String {
@@ -31,19 +44,6 @@ pub fn quoted(text: &str) -> String {
     }
     quoted.push('"');
     quoted
-}
-
-/// Whether a plugin reads a request as one operation with this action and these attributes. A text that is a glob stands
-/// for any text. What an example should be held against before it is handed out.
-#[must_use]
-pub fn is_read_as<P: Plugin>(request: &Request, asked: &Operation) -> bool {
-    let answer = P::classify(request);
-    let Ok([read]) = answer.as_deref() else { return false };
-    let same = |name: &str, value: &Value| match value {
-        Value::Text(glob) if glob.contains(['*', '?']) => read.value(name).is_some(),
-        exact => read.value(name) == Some(exact),
-    };
-    read.action == asked.action && asked.attributes.iter().all(|(name, value)| same(name, value))
 }
 
 #[cfg(test)]

@@ -1,14 +1,15 @@
 //! Which policies cover something that is covered: the ones to show an author.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::view::Part;
 use crate::lower::Cube;
 use crate::solve::{Budget, Exhausted, find_uncovered};
 
 /// What has to be covered: parts, each with what covers it anyway and the candidates by policy.
 pub(super) struct Covered<'a> {
-    pub(super) part: Part<'a>,
+    /// A part, within what the proxy enforces of its environment.
+    pub(super) target: Cow<'a, Cube>,
     pub(super) anyway: Vec<&'a Cube>,
     pub(super) candidates: Vec<(usize, &'a Cube)>,
 }
@@ -66,5 +67,5 @@ fn open(
 ) -> Result<Option<crate::solve::Point>, Exhausted> {
     let by = covered.candidates.iter().filter(|(policy, _)| used.contains(policy)).map(|(_, cube)| *cube);
     let obstacles: Vec<&Cube> = covered.anyway.iter().copied().chain(by).collect();
-    find_uncovered(covered.part.cube, &obstacles, budget)
+    find_uncovered(&covered.target, &obstacles, budget)
 }

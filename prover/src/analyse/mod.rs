@@ -132,7 +132,13 @@ impl Level {
 impl Finding {
     /// The finding in a sentence, without the names of policies.
     pub fn message(&self) -> String {
-        let actions = self.actions.join(", ");
+        /// So many actions are named in a sentence; a plugin may have hundreds.
+        const NAMED: usize = 12;
+        let named = self.actions.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+        let actions = match self.actions.len().saturating_sub(NAMED) {
+            0 => named,
+            more => format!("{named} and {more} more"),
+        };
         let impossible = match self.impossible.join(" or ") {
             none if none.is_empty() => String::new(),
             some => format!("; there can be no such {some}"),

@@ -1,6 +1,7 @@
 //! The analyses, policy by policy and then environment by environment.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Instant;
 
 use narrowgate_core::cedar::is_allowed;
@@ -26,6 +27,20 @@ pub(super) struct Analyst<'a> {
     deadline: Instant,
     /// Permits that were found to be of no use: nothing is redundant because of them.
     useless: BTreeSet<usize>,
+}
+
+/// A question: the environment's class, what is asked of, and what stands in the way.
+type Asked = (Option<usize>, *const Cube, Vec<*const Cube>);
+
+/// What bounds the requests of an environment.
+#[derive(Clone)]
+enum Bound {
+    /// Something.
+    Some,
+    /// Nothing: these policies allow all of them.
+    Everything(BTreeSet<usize>, Box<Sample>),
+    /// None is allowed, and none forbidden.
+    Nothing(Box<Sample>),
 }
 
 /// Why there is no answer about a policy.
@@ -117,10 +132,12 @@ impl<'a> Analyst<'a> {
         }
         let forbids = |part| self.view.forbids_near(part).into_iter().map(|(_, cube)| cube).collect();
         let Some(live) = self.first(rule, forbids, &mut budget)? else {
-            let parts = rule.parts.iter().map(|part| Covered {
-                part: *part,
-                anyway: Vec::new(),
-                candidates: self.view.forbids_near(*part),
+            let parts = rule.parts.iter().filter_map(|part| {
+                Some(Covered {
+                    target: self.bounded(*part)?,
+                    anyway: Vec::new(),
+                    candidates: self.view.forbids_near(*part),
+                })
             });
             let by = blame(&parts.collect::<Vec<_>>(), &mut budget)?;
             self.confirm(rule, &by, &sample, false)?;
@@ -135,16 +152,26 @@ impl<'a> Analyst<'a> {
         if self.first(rule, others, &mut budget)?.is_some() {
             return Ok(None);
         }
-        let parts = rule.parts.iter().map(|part| Covered {
-            part: *part,
-            anyway: self.view.forbids_near(*part).into_iter().map(|(_, cube)| cube).collect(),
-            candidates: self.others(number, rule, *part),
+        let parts = rule.parts.iter().filter_map(|part| {
+            Some(Covered {
+                target: self.bounded(*part)?,
+                anyway: self.view.forbids_near(*part).into_iter().map(|(_, cube)| cube).collect(),
+                candidates: self.others(number, rule, *part),
+            })
         });
         let by = blame(&parts.collect::<Vec<_>>(), &mut budget)?;
         self.confirm(rule, &by, &live, true)?;
         let found = finding(FindingKind::Redundant, by, Some(live));
         self.useless.insert(number);
         Ok(Some(found))
+    }
+
+    /// The part, within what the proxy enforces of its environment; `None` where no request is in both.
+    fn bounded(&self, part: Part<'a>) -> Option<Cow<'a, Cube>> {
+        match self.view.envs().get(part.env)?.bound() {
+            Some(bound) => part.cube.and(bound).map(Cow::Owned),
+            None => Some(Cow::Borrowed(part.cube)),
+        }
     }
 
     /// A request in the policy and in none of a part's obstacles.
@@ -155,14 +182,16 @@ impl<'a> Analyst<'a> {
         budget: &mut Budget,
     ) -> Result<Option<Box<Sample>>, Unanswered> {
         // Most policies mean the same for every method: equal questions are asked once. `OTHER` has a method of its
-        // own, which only matters to a request that is found.
-        let mut asked: HashSet<(*const Cube, Vec<*const Cube>)> = HashSet::new();
+        // own, which only matters to a request that is found; what carries a plugin's action matters to whether there is
+        // one.
+        let mut asked: HashSet<Asked> = HashSet::new();
         let mut doubt = false;
         for part in &rule.parts {
             let Some(env) = self.view.envs().get(part.env) else { continue };
             let obstacles = obstacles(*part);
             budget.work(8 + 4 * obstacles.len())?;
             let question = (
+                self.view.class(part.env),
                 std::ptr::from_ref(part.cube),
                 obstacles.iter().map(|cube| std::ptr::from_ref::<Cube>(cube)).collect(),
             );
@@ -182,8 +211,12 @@ impl<'a> Analyst<'a> {
     /// every alternative that was not seen to contradict itself there is one that is to blame alone.
     fn impossible(&self, rule: &Rule<'a>, budget: &mut Budget) -> Result<Vec<String>, Unanswered> {
         let mut names = BTreeSet::new();
+        let mut asked = HashSet::new();
         for part in &rule.parts {
             let Some(env) = self.view.envs().get(part.env) else { continue };
+            if !asked.insert((self.view.class(part.env), std::ptr::from_ref(part.cube))) {
+                continue;
+            }
             for (var, _) in part.cube.iter() {
                 if let Probe::None = probe(&part.cube.only(var), &[], env, budget)? {
                     names.insert(name(var));
@@ -226,50 +259,70 @@ impl<'a> Analyst<'a> {
         let mut nothing: Option<Finding> = None;
         // Requests that a person can type come first.
         let mut envs: Vec<(usize, &Env)> = self.view.envs().iter().enumerate().collect();
-        envs.sort_by_key(|(_, env)| (!env.is_http(), schema::actions().position(|action| action == env.action)));
+        let place = |env: &Env| schema::actions().position(|action| action == env.action);
+        envs.sort_by_key(|(_, env)| (env.speaker().is_some(), !env.is_http(), place(env)));
+        // Of a plugin's actions, many are not told apart by any policy.
+        let mut known: HashMap<Asked, Bound> = HashMap::new();
         for (env, about) in envs {
-            let mut budget = self.budget();
-            let any = Cube::default();
-            let whole = Part { env, cube: &any };
-            let forbids: Vec<&Cube> = self.view.forbids(env).into_iter().map(|(_, cube)| cube).collect();
-            let permits = self.view.permits(env);
-            let open: Vec<&Cube> = forbids.iter().copied().chain(permits.iter().map(|(_, cube)| *cube)).collect();
-            // A request that is neither forbidden nor permitted.
-            let missed = probe(&any, &open, about, &mut budget)?;
-            if let Probe::None = missed {
-                let bounded = self.is_met(&forbids, env, &mut budget)? || !self.side.unsupported_forbids.is_empty();
-                if bounded || permits.is_empty() {
-                    continue;
-                }
-                let by = blame(&[Covered { part: whole, anyway: Vec::new(), candidates: permits }], &mut budget)?;
-                let witness = self.witness(&any, &[], env, true, &mut budget)?;
-                let new = Finding {
-                    kind: FindingKind::AllowsEverything,
-                    policy: None,
-                    by: self.names(&by),
-                    actions: Vec::new(),
-                    impossible: Vec::new(),
-                    witness: Some(witness),
-                };
-                everything.entry(by).or_insert(new).actions.push(about.action.clone());
-                continue;
-            }
-            let live = permits.iter().map(|(_, cube)| *cube).collect::<Vec<_>>();
-            if !self.side.unsupported_permits.is_empty() || self.is_live(&live, &forbids, env, &mut budget)? {
-                continue;
-            }
-            let witness = self.witness(&any, &forbids, env, false, &mut budget)?;
-            let new = || Finding {
-                kind: FindingKind::ActionNotCovered,
+            let question = (self.view.class(env), std::ptr::null(), self.policies(env));
+            let bound = match known.get(&question).filter(|_| about.speaker().is_some()) {
+                Some(bound) => bound.clone(),
+                None => self.bound(env, about)?,
+            };
+            let found = |kind, by: &BTreeSet<usize>, witness: &Sample| Finding {
+                kind,
                 policy: None,
-                by: Vec::new(),
+                by: self.names(by),
                 actions: Vec::new(),
                 impossible: Vec::new(),
-                witness: Some(witness),
+                witness: Some(Box::new(witness.clone())),
             };
-            nothing.get_or_insert_with(new).actions.push(about.action.clone());
+            match &bound {
+                Bound::Some => {}
+                Bound::Everything(by, witness) => {
+                    let new = || found(FindingKind::AllowsEverything, by, witness);
+                    everything.entry(by.clone()).or_insert_with(new).actions.push(about.action.clone());
+                }
+                Bound::Nothing(witness) => {
+                    let new = || found(FindingKind::ActionNotCovered, &BTreeSet::new(), witness);
+                    nothing.get_or_insert_with(new).actions.push(about.action.clone());
+                }
+            }
+            known.insert(question, bound);
         }
         Ok(everything.into_values().chain(nothing).collect())
+    }
+
+    /// What bounds the requests of one environment.
+    fn bound(&self, env: usize, about: &Env) -> Result<Bound, Unanswered> {
+        let mut budget = self.budget();
+        let any = Cube::default();
+        let whole = about.bound().map_or(Cow::Borrowed(&any), Cow::Borrowed);
+        let forbids: Vec<&Cube> = self.view.forbids(env).into_iter().map(|(_, cube)| cube).collect();
+        let permits = self.view.permits(env);
+        let open: Vec<&Cube> = forbids.iter().copied().chain(permits.iter().map(|(_, cube)| *cube)).collect();
+        // A request that is neither forbidden nor permitted.
+        let missed = probe(&any, &open, about, &mut budget)?;
+        if let Probe::None = missed {
+            let bounded = self.is_met(&forbids, env, &mut budget)? || !self.side.unsupported_forbids.is_empty();
+            if bounded || permits.is_empty() {
+                return Ok(Bound::Some);
+            }
+            let by = blame(&[Covered { target: whole, anyway: Vec::new(), candidates: permits }], &mut budget)?;
+            let witness = self.witness(&any, &[], env, true, &mut budget)?;
+            return Ok(Bound::Everything(by, witness));
+        }
+        let live = permits.iter().map(|(_, cube)| *cube).collect::<Vec<_>>();
+        if !self.side.unsupported_permits.is_empty() || self.is_live(&live, &forbids, env, &mut budget)? {
+            return Ok(Bound::Some);
+        }
+        Ok(Bound::Nothing(self.witness(&any, &forbids, env, false, &mut budget)?))
+    }
+
+    /// Everything that is said of an environment.
+    fn policies(&self, env: usize) -> Vec<*const Cube> {
+        let all = [self.view.permits(env), self.view.forbids(env)].concat();
+        all.into_iter().map(|(_, cube)| std::ptr::from_ref(cube)).collect()
     }
 
     /// Whether some request is in one of the cubes.

@@ -58,6 +58,11 @@ impl<'a> View<'a> {
         self.side.envs()
     }
 
+    /// Which of the groups of environments whose requests have the same methods and hosts an environment is in.
+    pub(super) fn class(&self, env: usize) -> Option<usize> {
+        self.side.vocabulary.classes().iter().position(|class| class.contains(env))
+    }
+
     /// The permits that can have a point in common with a part, with their numbers.
     pub(super) fn permits_near(&self, part: Part<'a>) -> Vec<(usize, &'a Cube)> {
         near(&self.side.permits, part)

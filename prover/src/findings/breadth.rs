@@ -3,8 +3,9 @@
 use narrowgate_core::denial::is_http;
 use narrowgate_core::finding::{Finding, FindingName};
 use narrowgate_core::pattern::{HostForm, MethodPattern, Segment};
-use narrowgate_core::policy::{Access, OperationRule, RestRule, Rule};
+use narrowgate_core::policy::{Access, RestRule, Rule};
 use narrowgate_core::request::Port;
+use narrowgate_core::schema::Schema;
 use serde_json::Value;
 
 use super::change::{Change, Grant, What};
@@ -46,14 +47,17 @@ const INTERPRETERS: [&str; 29] = [
 /// The findings, in the order of the policy.
 pub(super) fn findings(change: &Change<'_>, evidence: &Evidence) -> Vec<Finding> {
     let mut out = Notes(Vec::new());
+    let schema = change.after_compiled.schema();
     for grant in change.added() {
-        let records: Vec<&Record> = evidence.records().iter().filter(|record| record.is_about(&grant)).collect();
-        let known = Known { grant, records, evidence };
+        let is_about = |record: &&Record| record.is_about(&grant, schema);
+        let records: Vec<&Record> = evidence.records().iter().filter(is_about).collect();
+        let known = Known { grant, records, evidence, schema };
         known.binaries(&mut out);
         known.host(&mut out);
         known.relation(&mut out);
-        match grant.what {
+        match known.grant.what {
             What::Opaque => known.opaque(&mut out),
+            What::Preset(access) if known.grant.plugin().is_some() => known.operations_of(access, &mut out),
             What::Preset(access) => {
                 known.methods(access.actions(), &mut out);
                 known.whole_host(access, &mut out);
@@ -71,10 +75,10 @@ pub(super) fn findings(change: &Change<'_>, evidence: &Evidence) -> Vec<Finding>
 }
 
 /// Collects; what several rules of one entry share is noted once.
-struct Notes(Vec<Finding>);
+pub(super) struct Notes(Vec<Finding>);
 
 impl Notes {
-    fn add(
+    pub(super) fn add(
         &mut self,
         name: FindingName,
         at: String,
@@ -90,10 +94,11 @@ impl Notes {
 }
 
 /// A new rule and the denials that it answers.
-struct Known<'a> {
-    grant: Grant<'a>,
-    records: Vec<&'a Record>,
+pub(super) struct Known<'a> {
+    pub(super) grant: Grant<'a>,
+    pub(super) records: Vec<&'a Record>,
     evidence: &'a Evidence,
+    pub(super) schema: &'a Schema,
 }
 
 impl Known<'_> {
@@ -241,23 +246,14 @@ impl Known<'_> {
         }
     }
 
-    /// An attribute that is left free, or is a pattern, is more than the denied requests were.
-    fn operation(&self, rule: &OperationRule, out: &mut Notes) {
-        let wide: Vec<String> = rule.wide().collect();
-        if let Some(first) = wide.first() {
-            let detail = format!("{rule} is for every {first} that fits it{}.", self.asked(Record::text));
-            out.add(FindingName::PathWildcard, self.grant.pointer(), first.as_str(), detail, self.tightest());
-        }
-    }
-
     /// A refused connection does not say which paths: reading all of them is then the narrowest that is known to do.
-    fn may_read_anything(&self, granted: &[&str]) -> bool {
+    pub(super) fn may_read_anything(&self, granted: &[&str]) -> bool {
         self.records.iter().any(|record| record.method().is_none())
             && granted.iter().all(|action| Access::ReadOnly.actions().contains(action))
     }
 
     /// What would do instead: for what the rule answers, or, where it answers nothing, for all that is cited.
-    fn tightest(&self) -> Option<Value> {
+    pub(super) fn tightest(&self) -> Option<Value> {
         let inspected = self.grant.what != What::Opaque;
         match self.records.is_empty() {
             true => tightest(self.evidence.records(), inspected),
@@ -273,7 +269,7 @@ impl Known<'_> {
     }
 
     /// `; denied was …`, where that is known.
-    fn asked(&self, text: impl Fn(&Record) -> String) -> String {
+    pub(super) fn asked(&self, text: impl Fn(&Record) -> String) -> String {
         let mut all: Vec<String> = self.records.iter().map(|record| text(record)).collect();
         all.sort();
         all.dedup();

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use narrowgate_core::compile::{Compiled, Origin};
 use narrowgate_core::policy::{Access, Allow, Endpoint, Entry, Policy, Rule, Traffic};
+use narrowgate_core::vocabulary::PluginName;
 
 /// A policy in force and the one that would take its place.
 #[derive(Debug, Clone, Copy)]
@@ -139,6 +140,14 @@ impl Grant<'_> {
         }
     }
 
+    /// The plugin whose protocol its endpoint speaks.
+    pub(super) fn plugin(&self) -> Option<&PluginName> {
+        match &self.endpoint.traffic {
+            Traffic::Rest(rest) => rest.protocol.as_ref(),
+            Traffic::Opaque => None,
+        }
+    }
+
     /// `host:port` or `host:port,port`.
     pub(super) fn place(&self) -> String {
         let ports: Vec<String> = self.endpoint.ports.iter().map(ToString::to_string).collect();
@@ -148,7 +157,8 @@ impl Grant<'_> {
     fn says_the_same(&self, other: &Grant<'_>) -> bool {
         let what = match (self.what, other.what) {
             (What::Rule(_, a), What::Rule(_, b)) => a == b,
-            (a, b) => a == b,
+            // A preset is one of methods or of a plugin's actions.
+            (a, b) => a == b && self.plugin() == other.plugin(),
         };
         what && self.endpoint.host == other.endpoint.host
             && self.endpoint.ports == other.endpoint.ports

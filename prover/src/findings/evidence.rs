@@ -1,9 +1,11 @@
 //! The denials that a proposal answers, as far as they say what is needed.
 
 use narrowgate_core::decide::Reason;
-use narrowgate_core::denial::{DenialRecord, narrowest_rule};
-use narrowgate_core::policy::Rule;
+use narrowgate_core::denial::{DenialRecord, DeniedOperation, narrowest_rule};
+use narrowgate_core::policy::{Access, Rule};
 use narrowgate_core::request::{CanonicalPath, Host, Method, PathOptions};
+use narrowgate_core::schema::Schema;
+use narrowgate_core::vocabulary::Group;
 use serde_json::Value;
 
 use super::change::{Grant, What};
@@ -69,6 +71,15 @@ pub(super) fn tightest<'a>(records: impl IntoIterator<Item = &'a Record>, inspec
     (rule.to_string().len() <= MAX_TIGHTEST).then_some(rule)
 }
 
+/// What a preset allows of a plugin's actions.
+pub(super) fn groups(access: Access) -> &'static [Group] {
+    match access {
+        Access::ReadOnly => &[Group::Read],
+        Access::ReadWrite => &[Group::Read, Group::Write],
+        Access::Full => &[Group::Read, Group::Write, Group::Delete, Group::Admin],
+    }
+}
+
 /// The path as it was decided, without a query. One that is not canonical was never decided on, and `*` in it would be
 /// a wildcard in a rule.
 fn canonical(path: &str) -> Option<String> {
@@ -106,21 +117,24 @@ impl Record {
         self.request.as_ref().map(|(method, _)| method)
     }
 
-    /// Whether `grant` answers it: host, port, binary and, where they are known, method and path.
-    pub(super) fn is_about(&self, grant: &Grant<'_>) -> bool {
+    /// Whether `grant` answers it: host, port, binary and, where they are known, method and path or operation.
+    pub(super) fn is_about(&self, grant: &Grant<'_>, schema: &Schema) -> bool {
         let named = |binaries: &[narrowgate_core::pattern::BinaryPattern]| {
             binaries.is_empty() || binaries.iter().any(|pattern| pattern.path().matches(self.binary()))
         };
         grant.endpoint.host.matches(&self.host)
             && grant.endpoint.ports.iter().any(|port| port.get() == self.port())
             && named(&grant.entry.binaries)
-            && self.is_asked_by(&grant.what)
+            && self.is_asked_by(grant, schema)
     }
 
-    fn is_asked_by(&self, what: &What<'_>) -> bool {
+    fn is_asked_by(&self, grant: &Grant<'_>, schema: &Schema) -> bool {
         let Some((method, path)) = &self.request else { return true };
-        match what {
+        match &grant.what {
             What::Opaque => true,
+            What::Preset(access) if grant.plugin().is_some() => {
+                self.groups(schema).into_iter().any(|group| groups(*access).contains(&group))
+            }
             What::Preset(access) => access.actions().contains(&method.action()),
             What::Rule(_, Rule::Rest(rule)) => rule.method.matches(method) && rule.path.matches(path),
             What::Rule(_, Rule::Operation(rule)) => {
@@ -129,9 +143,24 @@ impl Record {
         }
     }
 
+    /// The operations that it was, where a plugin spoke.
+    pub(super) fn operations(&self) -> &[DeniedOperation] {
+        &self.denial.operations
+    }
+
+    /// The groups of its operations' actions.
+    pub(super) fn groups(&self, schema: &Schema) -> Vec<Group> {
+        let declared = self.denial.operations.iter().filter_map(|operation| schema.operation(&operation.action));
+        declared.map(|(_, action)| action.group).collect()
+    }
+
     /// As a reviewer reads it.
     pub(super) fn text(&self) -> String {
         match &self.request {
+            Some((method, path)) if !self.denial.operations.is_empty() => {
+                let actions: Vec<&str> = self.denial.operations.iter().map(|one| one.action.as_str()).take(3).collect();
+                format!("{} ({method} {path})", actions.join(", "))
+            }
             Some((method, path)) => format!("{method} {path}"),
             None => format!("a connection to {}:{}", self.denial.host, self.port()),
         }

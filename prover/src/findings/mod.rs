@@ -12,6 +12,7 @@ mod automatic;
 mod breadth;
 mod change;
 mod evidence;
+mod operations;
 mod reached;
 mod risk;
 

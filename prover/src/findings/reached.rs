@@ -15,32 +15,38 @@ use super::risk::{Answer, Questions, nothing};
 
 /// Who reached which host and port.
 pub(super) fn reached(questions: &Questions<'_>) -> Result<Policy, String> {
-    let any = |deny: &RestRule| deny.method == MethodPattern::Any;
-    blurred(questions, |_| Ok(Allow::Access(Access::Full)), any)
+    let all = |_: &Rest| Ok(Rest { allow: Allow::Access(Access::Full), ..Rest::default() });
+    let any = |deny: &Rule| deny.rest().is_some_and(|deny| is_total(deny) && deny.method == MethodPattern::Any);
+    blurred(questions, all, any)
 }
 
-/// Who reached which host and port with which methods.
+/// Who reached which host and port with which methods, or with which of a plugin's actions.
 pub(super) fn methods(questions: &Questions<'_>) -> Result<Policy, String> {
     let anywhere = PathPattern::parse("/**").map_err(|e| e.to_string())?;
-    let by_method = |allow: &Allow| match allow {
-        Allow::Access(access) => Ok(Allow::Access(*access)),
-        Allow::Rules(rules) => {
-            let rules = rules.iter().map(|rule| match rule {
-                Rule::Rest(rule) => {
-                    Rule::Rest(RestRule { method: rule.method.clone(), path: anywhere.clone(), query: BTreeMap::new() })
-                }
-                Rule::Operation(rule) => Rule::Operation(rule.without_attributes()),
-            });
-            Ok(Allow::Rules(rules.collect()))
-        }
+    let by_method = |rest: &Rest| {
+        let rule = |rule: &Rule| match rule {
+            Rule::Rest(rule) => {
+                Rule::Rest(RestRule { method: rule.method.clone(), path: anywhere.clone(), query: BTreeMap::new() })
+            }
+            Rule::Operation(rule) => Rule::Operation(rule.without_attributes()),
+        };
+        let allow = match &rest.allow {
+            Allow::Access(access) => Allow::Access(*access),
+            Allow::Rules(rules) => Allow::Rules(rules.iter().map(rule).collect()),
+        };
+        Ok(Rest { protocol: rest.protocol.clone(), allow, ..Rest::default() })
     };
-    blurred(questions, by_method, |_| true)
+    let total = |deny: &Rule| match deny {
+        Rule::Rest(deny) => is_total(deny),
+        Rule::Operation(deny) => deny.attributes.is_empty(),
+    };
+    blurred(questions, by_method, total)
 }
 
 fn blurred(
     questions: &Questions<'_>,
-    widen: impl Fn(&Allow) -> Result<Allow, String>,
-    keep: impl Fn(&RestRule) -> bool,
+    widen: impl Fn(&Rest) -> Result<Rest, String>,
+    keep: impl Fn(&Rule) -> bool,
 ) -> Result<Policy, String> {
     let before = questions.change.before;
     let void = void(questions)?;
@@ -51,26 +57,21 @@ fn blurred(
             endpoint.traffic = Traffic::Rest(match &endpoint.traffic {
                 Traffic::Opaque if live(None) => Rest { allow: Allow::Access(Access::Full), ..Rest::default() },
                 Traffic::Opaque => Rest::default(),
-                Traffic::Rest(rest) => Rest {
-                    allow: match &rest.allow {
+                Traffic::Rest(rest) => {
+                    let allow = match &rest.allow {
                         Allow::Access(_) if !live(None) => Allow::default(),
+                        Allow::Access(access) => Allow::Access(*access),
                         Allow::Rules(rules) => {
                             let rules = rules.iter().enumerate().filter(|(n, _)| live(Some(*n)));
-                            match rules.map(|(_, rule)| rule.clone()).collect::<Vec<_>>() {
-                                none if none.is_empty() => Allow::default(),
-                                some => widen(&Allow::Rules(some))?,
-                            }
+                            Allow::Rules(rules.map(|(_, rule)| rule.clone()).collect())
                         }
-                        access => widen(access)?,
-                    },
-                    deny: rest
-                        .deny
-                        .iter()
-                        .filter(|deny| deny.rest().is_some_and(|deny| is_total(deny) && keep(deny)))
-                        .cloned()
-                        .collect(),
-                    ..Rest::default()
-                },
+                    };
+                    let wide = match allow == Allow::default() {
+                        true => Rest::default(),
+                        false => widen(&Rest { allow, ..rest.clone() })?,
+                    };
+                    Rest { deny: rest.deny.iter().filter(|deny| keep(deny)).cloned().collect(), ..wide }
+                }
             });
         }
     }
@@ -89,7 +90,7 @@ fn void(questions: &Questions<'_>) -> Result<BTreeSet<(String, usize, Option<usi
     if !change.before.entries.values().flat_map(|entry| &entry.endpoints).any(denies) {
         return Ok(BTreeSet::new());
     }
-    let nothing = nothing();
+    let nothing = nothing(change.before_compiled.schema());
     let mut void = BTreeSet::new();
     for grant in grants(change.before) {
         let id = grant.id();

@@ -5,6 +5,7 @@
 //! lifted deny puts every rule in question.
 
 use std::cell::OnceCell;
+use std::sync::Arc;
 use std::time::Instant;
 
 use narrowgate_core::blocked::{self, METADATA_NAMES, always_blocked_host};
@@ -12,7 +13,8 @@ use narrowgate_core::compile::{Compiled, Region};
 use narrowgate_core::credentials::{Credential, Credentials};
 use narrowgate_core::finding::{Finding, FindingName, FindingWitness};
 use narrowgate_core::pattern::{HostForm, HostPattern};
-use narrowgate_core::policy::{Access, Policy};
+use narrowgate_core::policy::{Access, Policy, Role};
+use narrowgate_core::schema::Schema;
 
 use super::change::{Change, Grant, What, grants};
 use super::reached::{methods, reached};
@@ -43,7 +45,8 @@ pub(super) fn findings(change: &Change<'_>, credentials: &Credentials, options: 
     if asked.is_empty() {
         return out;
     }
-    let (reached, methods) = (bound(&reached(&questions)), bound(&methods(&questions)));
+    let schema = change.before_compiled.schema();
+    let (reached, methods) = (bound(&reached(&questions), schema), bound(&methods(&questions), schema));
     for grant in &asked {
         for credential in credentials.declared().iter().filter(|credential| near(credential, grant)) {
             out.extend(questions.bypass(grant, credential));
@@ -204,20 +207,22 @@ fn places(pattern: &HostPattern) -> Vec<(HostPattern, &'static str)> {
     patterns.filter(|name| name.overlaps(pattern)).map(|name| (name, blocked::METADATA)).collect()
 }
 
-fn bound(policy: &Result<Policy, String>) -> Bound {
-    let compiled = Compiled::policy(policy.as_ref().map_err(Clone::clone)?).map_err(|e| e.to_string())?;
-    bound_of(&compiled)
+/// As a bound a rule about methods is one about every operation that they carry.
+fn bound(policy: &Result<Policy, String>, schema: &Arc<Schema>) -> Bound {
+    let policy = policy.as_ref().map_err(Clone::clone)?;
+    bound_of(&Compiled::policy_over(policy, Role::Ceiling, schema).map_err(|e| e.to_string())?)
 }
 
 /// A policy as a bound. One without any rule allows nothing.
 pub(super) fn bound_of(compiled: &Compiled) -> Bound {
     if compiled.policies().is_empty() {
-        return nothing();
+        return nothing(compiled.schema());
     }
     Ceiling::new(compiled.clone()).map_err(|e| e.to_string())
 }
 
 /// The bound that nothing is inside of but nothing.
-pub(super) fn nothing() -> Bound {
-    Ceiling::parse("forbid(principal, action, resource);\n", "nothing.cedar").map_err(|e| e.to_string())
+pub(super) fn nothing(schema: &Arc<Schema>) -> Bound {
+    let text = "forbid(principal, action, resource);\n";
+    Ceiling::parse_over(text, "nothing.cedar", schema).map_err(|e| e.to_string())
 }

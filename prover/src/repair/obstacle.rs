@@ -51,8 +51,9 @@ pub(super) fn in_the_way<'c>(
             // Of a plugin's actions, many are not told apart by anything near.
             if env.speaker().is_some() {
                 let class = mine.vocabulary.classes().iter().position(|class| class.contains(at));
-                let nearby = [&denied, &near, &forbids].map(|cubes| cubes.iter().copied().map(ptr::from_ref).collect());
-                if !seen.insert((class, ptr::from_ref(cube), <[Vec<*const Cube>; 3]>::from(nearby))) {
+                let nearby = [&denied, &near, &forbids]
+                    .map(|cubes| cubes.iter().copied().map(ptr::from_ref::<Cube>).collect::<Vec<_>>());
+                if !seen.insert((class, ptr::from_ref(cube), nearby)) {
                     continue;
                 }
             }

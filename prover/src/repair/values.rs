@@ -65,7 +65,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(4000) })]
         #[test]
         fn what_is_in_common_both_match(a in pattern(), b in pattern(), value in "[ab]{0,2}(/[ab]{0,2}){0,3}") {
-            let met = in_common(&[a.clone()], &[b.clone()]);
+            let met = in_common(std::slice::from_ref(&a), std::slice::from_ref(&b));
             let expect = a.matches(&value) && b.matches(&value);
             prop_assert!(expect || !met.iter().any(|one| one.matches(&value)), "{a:?} {b:?} {met:?}");
             prop_assert!(!value_covers(&a, &b) || !b.matches(&value) || a.matches(&value), "{a:?} {b:?}");

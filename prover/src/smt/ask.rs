@@ -75,7 +75,7 @@ impl<'a> Asker<'a> {
         for env in &environments(schema)? {
             self.environments_checked += 1;
             let action = env.action().id().unescaped().to_owned();
-            smt.solver_mut().facts = facts.for_action(&action);
+            smt.solver_mut().facts = facts.for_action(&action, candidate.schema());
             let symbolic = SymEnv::new(schema, env).map_err(|error| self.gap(&error))?;
             self.check_forbids(smt, &theirs.fallible, env, &symbolic).await?;
             for permit in slices.in_play(&action, &mine.permits) {

@@ -1,6 +1,6 @@
 //! What holds for every canonical request and Cedar's schema does not say: `labels` counts the host's labels, `segments`
 //! are the path's, `path_globs` names the patterns that match it, a query key that repeats has no value, ports are 1 to
-//! 65535, hosts and paths have a form.
+//! 65535, hosts and paths have a form, a plugin's action is carried by some methods and said of some hosts.
 //!
 //! `cedar-policy-symcc` writes a question as SMT-LIB; what is known of the terms that occur in it is added as
 //! assertions before it is asked. Leaving one out only makes "within" harder, so where a name is not found in the
@@ -13,7 +13,9 @@ use std::collections::BTreeMap;
 
 use narrowgate_core::compile::Globs;
 use narrowgate_core::request::KNOWN_METHODS;
+use narrowgate_core::schema::Schema;
 
+use super::operation::Spoken;
 use super::regex;
 use super::script::{Script, Test};
 
@@ -33,6 +35,10 @@ pub(super) enum Strength {
 pub(super) struct Facts {
     /// The action's id.
     action: String,
+    /// The methods that carry a plugin's action; empty where no plugin speaks.
+    methods: Vec<String>,
+    /// The hosts that the plugin speaks for, as a regular expression.
+    hosts: Option<String>,
     /// The patterns that policies name, with the paths that they match: of requests, and of executables.
     paths: BTreeMap<String, String>,
     binaries: BTreeMap<String, String>,
@@ -42,12 +48,15 @@ impl Facts {
     pub(super) fn new(globs: &Globs) -> Facts {
         let paths = globs.paths().map(|pattern| (pattern.as_str().to_owned(), regex::pattern(pattern)));
         let binaries = globs.binaries().map(|binary| (binary.as_str().to_owned(), regex::pattern(binary.path())));
-        Facts { action: String::new(), paths: paths.collect(), binaries: binaries.collect() }
+        Facts { paths: paths.collect(), binaries: binaries.collect(), ..Facts::default() }
     }
 
     /// The same, of another environment.
-    pub(super) fn for_action(&self, action: &str) -> Facts {
-        Facts { action: action.to_owned(), ..self.clone() }
+    pub(super) fn for_action(&self, action: &str, schema: &Schema) -> Facts {
+        let spoken = Spoken::of(schema, action);
+        let methods = spoken.iter().flat_map(Spoken::methods).map(|method| (*method).to_owned());
+        let hosts = spoken.as_ref().and_then(Spoken::hosts);
+        Facts { action: action.to_owned(), methods: methods.collect(), hosts, ..self.clone() }
     }
 
     /// The assertions that go with a script.
@@ -85,6 +94,9 @@ impl Facts {
         }
         if endpoint.used("host").is_none() && labels.is_none() {
             return;
+        }
+        if let Some(hosts) = &self.hosts {
+            said.within(&host, hosts);
         }
         match said.strength {
             Strength::Related => {}
@@ -134,7 +146,10 @@ impl Facts {
     fn request(&self, said: &mut Said<'_, '_>) {
         let Some(context) = said.script.context() else { return };
         if let Some(method) = context.used("method") {
-            if self.action == "OTHER" {
+            if !self.methods.is_empty() {
+                let each = self.methods.iter().map(|carries| format!("(= {method} {})", regex::literal(carries)));
+                said.assert(&format!("(or false {})", each.collect::<Vec<_>>().join(" ")));
+            } else if self.action == "OTHER" {
                 for taken in KNOWN_METHODS.into_iter().chain(["CONNECT", "TRACE"]) {
                     said.assert(&format!("(not (= {method} {}))", regex::literal(taken)));
                 }

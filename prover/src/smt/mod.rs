@@ -11,6 +11,7 @@ mod admit;
 mod ask;
 mod facts;
 mod model;
+mod operation;
 mod process;
 mod regex;
 mod script;

@@ -14,6 +14,7 @@ use narrowgate_core::request::{
     CanonicalPath, Host, Method, Operation, PathOptions, Port, Process, Query, Request, Target, may_stay_literal,
 };
 
+use super::operation::{Labels, Spoken};
 use crate::ceiling::Ceiling;
 use crate::replay::{Witness, confirms};
 
@@ -27,6 +28,8 @@ struct Parts {
     path: String,
     process: Process,
     query: BTreeMap<String, Vec<String>>,
+    /// What a plugin says, where one speaks.
+    said: Labels,
 }
 
 /// The model's request, made plain as far as it stays a counterexample, and the id of the candidate's policy that
@@ -37,29 +40,36 @@ pub(super) fn witness(
     candidate: &Compiled,
     ceiling: &Ceiling,
 ) -> Option<(Witness, String)> {
-    let read = Parts::read(model, action);
+    let spoken = Spoken::of(candidate.schema(), action);
+    let read = Parts::read(model, action, spoken);
+    let counterexample = |parts: &Parts| {
+        let request = parts.request(action, spoken)?;
+        confirms(&request, candidate, ceiling.compiled(), ceiling.side()).then_some(request)
+    };
     let (mut parts, mut request) = FILLERS.into_iter().find_map(|filler| {
-        let parts = read.clone().mended(filler);
-        let request =
-            parts.request(action).filter(|request| confirms(request, candidate, ceiling.compiled(), ceiling.side()))?;
+        let parts = read.clone().mended(filler, spoken);
+        let request = counterexample(&parts)?;
         Some((parts, request))
     })?;
+    let mut simplify = |parts: &mut Parts, tried: Parts| {
+        if let Some(plain) = counterexample(&tried) {
+            (*parts, request) = (tried, plain);
+        }
+    };
     for simpler in SIMPLER {
         let mut tried = parts.clone();
         simpler(&mut tried);
-        if let Some(plain) =
-            tried.request(action).filter(|request| confirms(request, candidate, ceiling.compiled(), ceiling.side()))
-        {
-            (parts, request) = (tried, plain);
-        }
+        simplify(&mut parts, tried);
     }
     for key in parts.query.clone().into_keys() {
         let mut tried = parts.clone();
         tried.query.remove(&key);
-        if let Some(plain) =
-            tried.request(action).filter(|request| confirms(request, candidate, ceiling.compiled(), ceiling.side()))
-        {
-            (parts, request) = (tried, plain);
+        simplify(&mut parts, tried);
+    }
+    for name in parts.said.clone().into_keys() {
+        for said in spoken.map(|spoken| spoken.simpler(&parts.said, &name)).unwrap_or_default() {
+            let tried = Parts { said, ..parts.clone() };
+            simplify(&mut parts, tried);
         }
     }
     let policy = allowing(&request, candidate)?;
@@ -87,7 +97,7 @@ const SIMPLER: [fn(&mut Parts); 11] = [
 ];
 
 impl Parts {
-    fn read(model: &Model, action: &str) -> Parts {
+    fn read(model: &Model, action: &str, spoken: Option<Spoken<'_>>) -> Parts {
         let entity = |uid| model.entities.get(uid);
         let principal = model.request.principal().and_then(entity);
         let resource = model.request.resource().and_then(entity);
@@ -118,7 +128,7 @@ impl Parts {
                 query.insert(key, vec!["x".to_owned(), "y".to_owned()]);
             }
         }
-        let method = text(context("method")).filter(|_| action == "OTHER");
+        let method = text(context("method")).filter(|_| action == "OTHER" || spoken.is_some());
         Parts {
             host: text(attribute(resource, "host")).unwrap_or_default(),
             port: number(attribute(resource, "port")).and_then(|n| u16::try_from(n).ok()).unwrap_or(443),
@@ -127,6 +137,7 @@ impl Parts {
             path: text(context("path")).unwrap_or_default(),
             process,
             query,
+            said: spoken.map(|spoken| spoken.read(model)).unwrap_or_default(),
         }
         .named_by_entities(model)
     }
@@ -147,7 +158,7 @@ impl Parts {
     }
 
     /// What is not canonical, made so.
-    fn mended(mut self, filler: char) -> Parts {
+    fn mended(mut self, filler: char, spoken: Option<Spoken<'_>>) -> Parts {
         let is_host = |host: &str| Host::parse(host).is_ok_and(|parsed| parsed.as_str() == host);
         if !is_host(&self.host) {
             self.host = host(&self.host, filler);
@@ -175,7 +186,15 @@ impl Parts {
         if !is_path(&self.path) {
             self.path = "/".to_owned();
         }
-        if !Method::parse(&self.method).is_ok_and(|method| method.action() == "OTHER") {
+        if let Some(spoken) = spoken {
+            if !spoken.is_for(&self.host) {
+                self.host = spoken.host().unwrap_or_default();
+            }
+            if !spoken.methods().contains(&self.method.as_str()) {
+                self.method = spoken.methods().first().copied().unwrap_or_default().to_owned();
+            }
+            self.said = spoken.mended(self.said, filler);
+        } else if !Method::parse(&self.method).is_ok_and(|method| method.action() == "OTHER") {
             self.method = "PROPFIND".to_owned();
         }
         let printable = |c: char| if c.is_control() { filler } else { c };
@@ -184,19 +203,26 @@ impl Parts {
         self
     }
 
-    fn request(&self, action: &str) -> Option<Request> {
+    fn request(&self, action: &str, spoken: Option<Spoken<'_>>) -> Option<Request> {
+        let (host, port) = (Host::parse(&self.host).ok()?, Port::new(self.port)?);
         let operation = if action == "connect" {
             Operation::Connect
         } else {
-            let method = if action == "OTHER" { self.method.as_str() } else { action };
+            let by_action = action != "OTHER" && spoken.is_none();
+            let method = Method::parse(if by_action { action } else { &self.method }).ok()?;
             let options = PathOptions { allow_encoded_slash: true, ..PathOptions::default() };
             let pairs =
                 self.query.iter().flat_map(|(key, values)| values.iter().map(move |v| (key.as_str(), v.as_str())));
             let path = CanonicalPath::parse(&self.path, &options).ok()?;
             let target = Target { path, query: Query::from_pairs(pairs).ok()? };
-            Operation::http(Method::parse(method).ok()?, target)
+            match spoken {
+                Some(spoken) => {
+                    let meaning = Some(spoken.meaning(&host, &method, &self.said)?);
+                    Operation::Http { method, target, meaning }
+                }
+                None => Operation::http(method, target),
+            }
         };
-        let (host, port) = (Host::parse(&self.host).ok()?, Port::new(self.port)?);
         let request = Request { process: self.process.clone(), host, port, operation, now: self.now };
         (request.operation.action() == action).then_some(request)
     }
@@ -239,21 +265,21 @@ fn allowing(request: &Request, candidate: &Compiled) -> Option<String> {
     reasons.into_iter().next().filter(|_| response.decision() == Decision::Allow)
 }
 
-fn text(value: Option<EvalResult>) -> Option<String> {
+pub(super) fn text(value: Option<EvalResult>) -> Option<String> {
     match value {
         Some(EvalResult::String(text)) => Some(text),
         _ => None,
     }
 }
 
-fn number(value: Option<EvalResult>) -> Option<i64> {
+pub(super) fn number(value: Option<EvalResult>) -> Option<i64> {
     match value {
         Some(EvalResult::Long(number)) => Some(number),
         _ => None,
     }
 }
 
-fn texts(value: Option<EvalResult>) -> BTreeSet<String> {
+pub(super) fn texts(value: Option<EvalResult>) -> BTreeSet<String> {
     match value {
         Some(EvalResult::Set(items)) => items.iter().filter_map(|item| text(Some(item.clone()))).collect(),
         _ => BTreeSet::new(),

@@ -3,7 +3,7 @@
 //! INVARIANT: each language but those called plain contains every value that the
 //! runtime can build. Where it has more, replay refuses the witness.
 
-use narrowgate_core::pattern::{PathPattern, Segment};
+use narrowgate_core::pattern::{HostForm, HostPattern, PathPattern, Segment};
 use narrowgate_core::request::{is_token_byte, may_stay_encoded, may_stay_literal};
 
 /// A string literal.
@@ -73,6 +73,21 @@ fn bytes(keep: impl Fn(u8) -> bool) -> String {
 /// Every character but `/`.
 pub(super) fn not_slash() -> String {
     union([range("\u{0}", "."), range("0", LAST)])
+}
+
+/// The hosts of any of these patterns.
+pub(super) fn hosts(patterns: &[HostPattern]) -> String {
+    let host = |pattern: &HostPattern| match pattern.form() {
+        HostForm::Exact(host) => word(host.as_str()),
+        HostForm::AnyLabels { suffix } => concat([plus("re.allchar"), word(&format!(".{suffix}"))]),
+        HostForm::OneLabel { glob, suffix } => {
+            // A label has no dot.
+            let any = star(&union([range("\u{0}", "-"), range("/", LAST)]));
+            let pieces: Vec<String> = glob.split('*').map(word).collect();
+            concat([pieces.join(&format!(" {any} ")), word(&format!(".{suffix}"))])
+        }
+    };
+    union(patterns.iter().map(host))
 }
 
 /// The last character of SMT-LIB's strings.

@@ -29,11 +29,16 @@ fn plugin(name: &str, hosts: &[&str], actions: &[Value]) -> Plugin {
 
 /// What a forge's requests mean, at forge.example.com.
 pub(crate) fn forge() -> Plugin {
+    forge_at("forge.example.com")
+}
+
+/// The same at another host.
+pub(crate) fn forge_at(host: &str) -> Plugin {
     let repository = ["owner text", "repo text"];
     let with = |more: &[&'static str]| [&repository[..], more].concat();
     plugin(
         "forge",
-        &["forge.example.com"],
+        &[host],
         &[
             action("repos.read", "read", &["GET"], &repository),
             action("contents.read", "read", &["GET"], &with(&["path text", "ref text?"])),

@@ -244,6 +244,11 @@ impl System {
         self.gateway = Some(gateway(self.dir.path(), &self.ceiling, &self.chosen, self.gateway_addr).await);
     }
 
+    /// From the next start of either on, these are the plugins.
+    pub fn set_plugins(&mut self, plugins: Plugins) {
+        self.chosen.plugins = plugins;
+    }
+
     /// Stops the proxy.
     pub async fn stop_proxy(&mut self) {
         self.proxy.take().expect("the proxy runs").shutdown().await;

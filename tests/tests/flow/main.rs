@@ -10,6 +10,7 @@ mod auto;
 mod crash;
 mod deny;
 mod git;
+mod github;
 mod identity;
 mod input;
 mod mcp;

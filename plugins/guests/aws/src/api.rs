@@ -2,12 +2,9 @@
 
 use crate::services::Service;
 use crate::{signs, verbs};
-use narrowgate_plugin::{Body, Group, Json, Operation, Refusal, Request, Result};
+use narrowgate_plugin::{Body, Group, Json, MOST_OPERATIONS, Operation, Refusal, Request, Result};
 
 pub(crate) const TARGET: &str = "x-amz-target";
-
-/// The host takes no more of one request.
-const MOST_OPERATIONS: usize = 16;
 
 pub(crate) fn classify(request: &Request, service: &Service, region: Option<&str>) -> Result<Vec<Operation>> {
     let call = Call { service, region };
@@ -33,6 +30,7 @@ impl Call<'_> {
                 "{TARGET} with the media type {media:?}, which is not one of JSON"
             )));
         }
+        request.check_charset()?;
         if request.query.iter().any(|(key, _)| !signs(key)) {
             return Err(Refusal::ambiguous(format!("{TARGET} with a query: an action could be in either")));
         }
@@ -97,6 +95,7 @@ impl Call<'_> {
             ("GET", Body::Complete(bytes)) if bytes.is_empty() => {}
             ("GET", _) => return Err(Refusal::ambiguous("a GET with a body: the action could be in either place")),
             ("POST", _) if request.media_type()? == "application/x-www-form-urlencoded" => {
+                request.check_charset()?;
                 let form = request.form()?;
                 fields.extend(form.iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
             }

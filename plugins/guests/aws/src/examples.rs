@@ -1,7 +1,7 @@
 //! Advice: what would be worth asking for, and a request for an operation.
 
 use crate::{Aws, services};
-use narrowgate_plugin::{Operation, Request, Suggestion, is_read_as, json::quoted, sample};
+use narrowgate_plugin::{Operation, Request, Suggestion, is_read_as, quoted, sample};
 
 /// The operation itself, and everything beside its object.
 pub(crate) fn suggestions(denied: &Operation) -> Vec<Suggestion> {

@@ -231,6 +231,11 @@ fn json_protocol_that_two_could_read_two_ways() {
     check(&format!("POST kms.us-east-1/ | {FORM} | {target} <- Action=ListKeys"), "ambiguous");
     check(&format!("POST kms.us-east-1/ | {JSON} | x-amz-target: AmazonSSM.GetParameter <- {{}}"), "not-understood");
     check(&format!("GET kms.us-east-1/ | {JSON} | {target}"), "not-understood");
+    check(&format!("POST kms.us-east-1/ | {JSON}; charset=utf-16 | {target} <- {{}}"), "ambiguous");
+    check(
+        "POST ec2.us-east-1/ | content-type: application/x-www-form-urlencoded; charset=utf-7 <- Action=RunInstances",
+        "ambiguous",
+    );
     check(&format!("POST ec2.us-east-1/ | {JSON} | x-amz-target: .DescribeInstances <- {{}}"), "not-understood");
     check(&format!("POST kms.us-east-1/ | {JSON} <- {{}}"), "not-understood");
     check(

@@ -5,7 +5,7 @@ use crate::attributes::{Attribute, Form};
 use crate::pattern::Part;
 use crate::route::{From, Route, Row};
 use crate::topics;
-use narrowgate_plugin::{Operation, Request, Suggestion, Value, is_read_as, json::quoted, sample};
+use narrowgate_plugin::{Operation, Request, Suggestion, Value, is_read_as, quoted, sample};
 
 /// The operation itself, and what a task usually goes on to need: the folder, every number.
 pub(crate) fn suggestions(denied: &Operation) -> Vec<Suggestion> {

@@ -6,11 +6,12 @@ use crate::attributes::{ATTRIBUTES, Attribute};
 use narrowgate_plugin::{Result, Value};
 
 /// More than any route has.
-const MOST_PARTS: usize = 7;
+const MOST_PARTS: usize = 6;
 
 /// A pattern, or the rest of one after a prefix. Empty: nothing.
 #[derive(Clone, Copy)]
 pub(crate) struct Pattern {
+    #[cfg(test)]
     text: &'static str,
     parts: [Part; MOST_PARTS],
     len: usize,
@@ -41,7 +42,12 @@ impl Pattern {
             parts[len] = part(text.split_at(at).0.split_at(start).1);
             len += 1;
         }
-        Self { text, parts, len }
+        Self {
+            #[cfg(test)]
+            text,
+            parts,
+            len,
+        }
     }
 
     pub(crate) fn parts(&self) -> &[Part] {
@@ -86,6 +92,7 @@ impl Pattern {
     }
 }
 
+#[cfg(test)]
 impl core::fmt::Display for Pattern {
     fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         formatter.write_str(self.text)

@@ -205,6 +205,7 @@ impl From {
 }
 
 fn object(request: &Request) -> Result<Json> {
+    request.check_charset()?;
     match request.json()? {
         json @ Json::Object(_) => Ok(json),
         _ => Err(Refusal::malformed("the body must be a JSON object")),

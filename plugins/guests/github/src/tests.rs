@@ -106,6 +106,9 @@ fn contents_that_two_could_read_two_ways() {
     check("PUT ~/contents/docs/a.md <- [1]", "malformed");
     check("PUT ~/contents/docs/a.md <- branch=main", "malformed");
     check("PUT ~/contents/docs/a.md", "needs-body");
+    let charset = |name: &str| format!("PUT {REPO}/contents/a\ncontent-type: application/json; charset={name}\n\n{{}}");
+    testing::check::<GitHub>(charset("utf-8"), "contents.write owner=acme repo=site path=a");
+    testing::check::<GitHub>(charset("utf-7"), "ambiguous");
     check(&format!(r#"PUT ~/contents/a.md <- {{"content":"{}"}}"#, "A".repeat(1 << 20)), "needs-body");
     check("GET ~/contents/docs/a.md?ref=main&ref=x", "ambiguous");
     check("GET ~/contents/docs/a.md?ref=", "malformed");

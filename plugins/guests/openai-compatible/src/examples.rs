@@ -2,7 +2,7 @@
 
 use crate::OpenAi;
 use crate::routes::{ROUTES, Reads, Row, placeholder};
-use narrowgate_plugin::{Operation, Request, Suggestion, is_read_as, json::quoted, sample};
+use narrowgate_plugin::{Operation, Request, Suggestion, is_read_as, quoted, sample};
 
 /// The operation itself, and for any model of the same family or any id.
 pub(crate) fn suggestions(denied: &Operation) -> Vec<Suggestion> {

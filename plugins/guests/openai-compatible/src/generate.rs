@@ -36,6 +36,7 @@ impl Route<'_> {
 }
 
 fn json(request: &Request) -> Result<Json> {
+    request.check_charset()?;
     match request.media_type()?.as_str() {
         "" | "application/json" => {}
         other => return Err(Refusal::not_understood(format!("the media type {other:?} where JSON is documented"))),
