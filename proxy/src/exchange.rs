@@ -123,10 +123,13 @@ impl Conversation {
             let why = "the policy changed how this host's requests are read; send the request again";
             return self.refuse(pending, Denied::ambiguous(why), Some(policy)).await;
         }
-        let still = self.peer.who().await;
-        if still.refusal.is_some() || still.process != who.process {
-            let why = "another program has the connection by now than when the request began";
-            return self.refuse(pending, Denied::ambiguous(why), Some(policy)).await;
+        // Who sent the head was asked before; what was read since may be another's. Looking costs more than the plugin.
+        if pending.request.upload.is_begun() {
+            let still = self.peer.who().await;
+            if still.refusal.is_some() || still.process != who.process {
+                let why = "another program has the connection by now than when the request began";
+                return self.refuse(pending, Denied::ambiguous(why), Some(policy)).await;
+            }
         }
         match decide(&policy.snapshot, pending.operations(&meanings, now)) {
             Ok((permit, operations)) => self.pass(pending, &permit, operations).await,
