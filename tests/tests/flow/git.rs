@@ -85,11 +85,6 @@ async fn a_push_is_let_in_as_a_whole_or_not_at_all() {
         for refs in [&["HEAD:refs/heads/main"][..], &[&bot, "HEAD:refs/heads/main"]] {
             let before = self::refs(&bare);
             let push = system.git(&work, &[&["push", "origin"], refs].concat()).await;
-            eprintln!(
-                "ROUND {round} {refs:?} {} {}",
-                system.local("GET", "/v1/denials?last=2", "").await.text(),
-                push.stderr
-            );
             denied(&push, "git::ref.update");
             let rejected = push.stderr.matches("[remote rejected]").count();
             assert_eq!(rejected, refs.len(), "{}", push.stderr);
