@@ -37,6 +37,7 @@ const RUST: &[(&str, &str)] = &[
     ("Cargo.lock", include_str!("../../../plugins/guests/Cargo.lock")),
     ("README.md", include_str!("template/rust/README.md")),
     (".gitignore", "/target\n"),
+    ("rustfmt.toml", include_str!("../../../rustfmt.toml")),
     ("src/lib.rs", include_str!("template/rust/lib.rs")),
 ];
 
