@@ -22,6 +22,7 @@ pub(crate) const TEST_TOOLS: &[Tool] = &[
         package: "python3",
         why: "a second client, with its own TLS checks",
     },
+    Tool { program: "git", probe: &["--version"], package: "git", why: "pushes through the proxy, and serves" },
 ];
 
 /// Looks for the tools and installs what is missing with `apt-get`, where this user may.
