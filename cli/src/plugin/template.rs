@@ -134,7 +134,7 @@ mod tests {
             let files = files(language, &name);
             let (_, text) = files.iter().find(|(path, _)| path == file).unwrap();
             assert!(text.contains(line), "{file}: {text}");
-            assert!(files.iter().all(|(_, text)| !text.contains("{{")), "{language:?}");
+            assert!(files.iter().all(|(_, text)| !text.contains("{{name}}")), "{language:?}");
         }
     }
 }
