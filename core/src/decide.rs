@@ -17,7 +17,7 @@ use crate::digest::Digest;
 use crate::policy::{Endpoint, Entry, Policy, Traffic};
 use crate::request::{Host, Operation, PathOptions, Port, Process, Request};
 use crate::schema::Schema;
-use crate::vocabulary::PluginName;
+use crate::vocabulary::{Meaning, PluginName};
 
 /// A policy in force.
 #[derive(Debug)]
@@ -241,6 +241,13 @@ impl Snapshot {
     /// Decides one request.
     pub fn decide(&self, request: &Request) -> Decision {
         let places = self.places_at(&request.host, request.port);
+        // INVARIANT: where a plugin speaks nothing is decided unread, and elsewhere nothing by what a plugin said.
+        let speaks = self.speaking(&places).map(PluginName::as_str);
+        if let Operation::Http { meaning, .. } = &request.operation
+            && meaning.as_deref().map(Meaning::plugin) != speaks
+        {
+            return Decision::Deny(Refusal::because(Reason::PluginError));
+        }
         let slice = self.slice(&places, request.operation.action());
         match evaluate(&slice, request) {
             Answer::Allow(rule) => Decision::Allow(self.permit(request, rule)),
@@ -291,7 +298,11 @@ impl Snapshot {
 
     /// The plugin that says what requests to this destination mean, if one does: there all requests are operations.
     pub fn plugin(&self, host: &Host, port: Port) -> Option<&PluginName> {
-        self.places_at(host, port).into_iter().find_map(|place| self.endpoint(place)?.1.plugin())
+        self.speaking(&self.places_at(host, port))
+    }
+
+    fn speaking(&self, places: &[usize]) -> Option<&PluginName> {
+        places.iter().find_map(|place| self.endpoint(*place)?.1.plugin())
     }
 
     /// Decides one request that is several operations: each must be allowed. The first that is not decides, and else the

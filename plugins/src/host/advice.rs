@@ -5,7 +5,7 @@ use std::future::Future;
 use narrowgate_core::request::{
     CanonicalPath, Host as HostName, Method, PathOptions, Port, Query, Target, is_token_byte,
 };
-use narrowgate_core::vocabulary::{Kind, Label, LabelValue, MAX_OPERATIONS, MAX_TEXT, Meaning, Value};
+use narrowgate_core::vocabulary::{Kind, Label, LabelValue, MAX_OPERATIONS, MAX_TEXT, Meaning};
 
 use super::plugin::{FUEL, Inner, Plugin, TICKS};
 use super::run::run;
@@ -86,18 +86,11 @@ impl Plugin {
 
 impl Inner {
     fn suggest(&self, question: &Question, denied: &[Meaning]) -> Vec<Suggestion> {
-        let denied: Vec<Label> = denied.iter().map(|meaning| self.label(meaning)).collect();
+        let denied: Vec<Label> = denied.iter().map(Meaning::label).collect();
         let ran = run(&self.engine, self.full(question), |store| self.adapter.suggest(store, question, &denied));
         let suggested = ran.value.unwrap_or_default().into_iter();
         let declared = suggested.filter(|(label, _)| self.is_declared(label)).take(MAX_OPERATIONS);
         declared.map(|(operation, doc)| Suggestion { operation, doc: one_line(&doc) }).collect()
-    }
-
-    fn label(&self, meaning: &Meaning) -> Label {
-        let prefix = self.vocabulary.name().as_str().len() + "::".len();
-        let action = meaning.action().get(prefix..).unwrap_or_default().to_owned();
-        let attributes = meaning.attributes().iter().map(|(name, value)| (name.to_string(), label_value(value)));
-        Label { action, attributes: attributes.collect() }
     }
 
     /// Whether every word of a suggestion is the vocabulary's.
@@ -117,18 +110,6 @@ impl Inner {
                     }
                 }
             })
-    }
-}
-
-fn label_value(value: &Value) -> LabelValue {
-    match value {
-        Value::Text(text) => LabelValue::Text(text.clone()),
-        Value::Integer(number) => LabelValue::Integer(number.to_string()),
-        Value::Flag(flag) => LabelValue::Flag(*flag),
-        Value::Texts(texts) => LabelValue::Texts(texts.iter().cloned().collect()),
-        Value::Fields(fields) => {
-            LabelValue::Fields(fields.iter().map(|(name, text)| (name.clone(), text.clone())).collect())
-        }
     }
 }
 
