@@ -60,9 +60,11 @@ fn calls() {
 }
 
 /// Shipped plugins, where they have been built: file, and a request that they understand.
-const SHIPPED: [(&str, &str, &str, &str, Option<&str>); 2] = [
+const SHIPPED: [(&str, &str, &str, &str, Option<&str>); 4] = [
     ("github.wasm", "GET", "api.github.com", "/repos/acme/site/contents/docs/a.md", None),
     ("github.wasm", "PUT", "api.github.com", "/repos/acme/site/contents/docs/a.md", Some(r#"{"branch": "main"}"#)),
+    ("notes.wasm", "GET", "notes.example", "/v1/notebooks/plans/notes/7", None),
+    ("notes.wasm", "DELETE", "notes.example", "/v1/notebooks/plans/notes/7", None),
 ];
 
 /// Requests to a good plugin on an async runtime, while so many to a hostile one are under way.

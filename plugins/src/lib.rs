@@ -66,7 +66,7 @@ pub use failure::{Cause, PluginFailure, RefusalKind};
 pub use file::{FileError, MANIFEST_SECTION, MAX_COMPONENT, PluginFile, PluginRef, SUPPORTED_MAJORS};
 pub use host::{CacheError, Classified, Compiled, ExampleRequest, Host, HostError, LoadError, Plugin, Suggestion};
 pub use inflate::{InflateError, inflate};
-pub use pack::{PackError, embed_manifest, pack};
+pub use pack::{PackError, embed_manifest, enclose, pack};
 pub use set::{Illustration, Plugins, PluginsError};
 
 /// The plugins that a proof assumes to label truthfully, by name, pinned by the digest of their WebAssembly.

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use narrowgate_core::vocabulary::{ManifestError, Vocabulary};
-use wasm_encoder::{CustomSection, Encode, Section};
+use wasm_encoder::{ComponentBuilder, ComponentExportKind, CustomSection, Encode, Section};
 use wasmparser::BinaryReader;
 use wit_component::ComponentEncoder;
 
@@ -43,7 +43,27 @@ pub fn pack(core_module: &[u8]) -> Result<Vec<u8>, PackError> {
     Ok(component)
 }
 
-/// Asks a component, from [`pack`] or from another toolchain, to describe itself, and embeds the answer in place of any
+/// Puts a component from another toolchain into one that exports the interface and nothing else. Some leave in what they
+/// themselves needed while they built it.
+///
+/// # Errors
+/// A component that imports anything or does not export the interface once.
+pub fn enclose(component: &[u8]) -> Result<Vec<u8>, PackError> {
+    let interface = Structure::interface(component)?;
+    let mut outer = ComponentBuilder::default();
+    let inner = outer.component_raw(None, component);
+    let inner = outer.instantiate(None, inner, NOTHING);
+    let plugin = outer.alias_export(inner, &interface, ComponentExportKind::Instance);
+    outer.export(interface.as_str(), ComponentExportKind::Instance, plugin, None);
+    let component = outer.finish();
+    Structure::read(&component)?;
+    Ok(component)
+}
+
+/// Arguments of an instance that takes none.
+const NOTHING: [(&str, ComponentExportKind, u32); 0] = [];
+
+/// Asks a component, from [`pack`] or [`enclose`], to describe itself, and embeds the answer in place of any
 /// manifest that it has.
 ///
 /// # Errors

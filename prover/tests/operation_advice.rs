@@ -201,6 +201,7 @@ fn what_would_newly_be_possible_with_credentials() {
     risks("", &read, &["credential_reach_expansion /usr/bin/curl"]);
     // Reading more is no new capability; writing is, and each other action that changes something.
     risks(&read, &both(&read, &rule("contents.read", "owner: b")), &[]);
+    risks(&read, &both(&read, &rule("search.run", "query: a")), &[]);
     risks(&read, &both(&read, &write), &["capability_expansion forge::contents.write"]);
     risks(&write, &both(&write, &rule("contents.write", "owner: b")), &[]);
     risks(&write, &both(&write, &rule("pulls.merge", "owner: b")), &["capability_expansion forge::pulls.merge"]);

@@ -233,7 +233,7 @@ fn clause() -> impl Strategy<Value = String> {
 /// The same pairs on every machine; few, for each takes the solver some time.
 #[test]
 fn random_pairs() {
-    const PAIRS: usize = 20;
+    const PAIRS: usize = 60;
     let write = "forge::contents.write";
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);

@@ -16,9 +16,7 @@ use proptest::sample::select;
 use serde_json::json;
 
 static SCHEMA: LazyLock<Arc<Schema>> = LazyLock::new(|| {
-    let attribute = |name: &str, kind: &str, optional: bool| {
-        json!({ "name": name, "kind": kind, "optional": optional, "doc": name })
-    };
+    let attribute = |name: &str, kind: &str, optional: bool| json!({ "name": name, "kind": kind, "optional": optional, "doc": name });
     let manifest = json!({
         "name": "forge", "version": "1", "doc": "A forge.", "hosts": ["a.test", "*.b.test"],
         "actions": [
@@ -49,7 +47,8 @@ static UNIVERSE: LazyLock<Vec<Request>> = LazyLock::new(|| {
         for path in ["docs", "docs/a", "docs/a/b", "x"] {
             for number in [None, Some(0), Some(7)] {
                 for force in [false, true] {
-                    let mut said = vec![("owner", text(owner)), ("path", text(path)), ("force", LabelValue::Flag(force))];
+                    let mut said =
+                        vec![("owner", text(owner)), ("path", text(path)), ("force", LabelValue::Flag(force))];
                     said.extend(number.map(|n: i64| ("number", LabelValue::Integer(n.to_string()))));
                     labels.push(("write", said));
                 }
@@ -126,10 +125,14 @@ fn endpoint() -> impl Strategy<Value = String> {
         let deny = if deny.is_empty() { String::new() } else { format!(", deny_rules: [{}]", deny.join(", ")) };
         format!("{{ host: {host}, port: 443, protocol: forge, rules: [{}]{deny} }}", rules.join(", "))
     });
-    let preset = (select(vec!["forge", "rest"]), select(vec!["read-only", "read-write", "full"]))
-        .prop_map(|(protocol, access)| format!("{{ host: a.test, port: 443, protocol: {protocol}, access: {access} }}"));
-    let plain = select(vec!["elsewhere.test", "a.test", "x.b.test"])
-        .prop_map(|host| format!("{{ host: {host}, port: 443, protocol: rest, rules: [{{ allow: {{ method: PUT, path: \"/docs/*\" }} }}] }}"));
+    let preset = (select(vec!["forge", "rest"]), select(vec!["read-only", "read-write", "full"])).prop_map(
+        |(protocol, access)| format!("{{ host: a.test, port: 443, protocol: {protocol}, access: {access} }}"),
+    );
+    let plain = select(vec!["elsewhere.test", "a.test", "x.b.test"]).prop_map(|host| {
+        format!(
+            "{{ host: {host}, port: 443, protocol: rest, rules: [{{ allow: {{ method: PUT, path: \"/docs/*\" }} }}] }}"
+        )
+    });
     prop_oneof![4 => spoken, 1 => preset, 1 => plain]
 }
 

@@ -93,25 +93,23 @@ async fn content(shared: &Shared, vocabulary: &Vocabulary, request: &mut Canonic
         UploadError::Slow => Denied::slow(&why.to_string()),
         UploadError::Room => Denied::unasked(&why.to_string()),
     })?;
+    // In whatever blocks it came: the same request is told of in the same way.
+    let content = match ahead {
+        Ahead::Whole(bytes) if bytes.len() <= most => Content::Complete(bytes),
+        Ahead::Whole(bytes) | Ahead::Part(bytes) => Content::Truncated(bytes.slice(..bytes.len().min(most))),
+    };
     if encodings.is_empty() {
-        return Ok(match ahead {
-            Ahead::Whole(bytes) if bytes.len() <= limit => Content::Complete(bytes),
-            Ahead::Whole(bytes) | Ahead::Part(bytes) => Content::Truncated(bytes.slice(..bytes.len().min(limit))),
-        });
+        return Ok(content);
     }
     // Milliseconds for the largest, which this thread has better uses for.
-    match tokio::task::spawn_blocking(move || clear(&encodings, ahead, limit)).await {
+    match tokio::task::spawn_blocking(move || clear(&encodings, content, limit)).await {
         Ok(clear) => clear,
         Err(_) => Err(Denied::unasked("the body could not be decoded")),
     }
 }
 
-fn clear(encodings: &[String], ahead: Ahead, limit: usize) -> Result<Content, Denied> {
+fn clear(encodings: &[String], encoded: Content, limit: usize) -> Result<Content, Denied> {
     let encodings: Vec<&str> = encodings.iter().map(String::as_str).collect();
-    let encoded = match ahead {
-        Ahead::Whole(bytes) => Content::Complete(bytes),
-        Ahead::Part(bytes) => Content::Truncated(bytes),
-    };
     inflate(&encodings, encoded, limit).map_err(|why| match &why {
         InflateError::Encoding(_) => Denied::unasked(&why.to_string()),
         InflateError::Malformed(..) => Denied::two_readings(&why.to_string()),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use narrowgate_core::decide::{Decision, Permit, Reason, Refusal, Snapshot};
@@ -122,10 +123,13 @@ impl Conversation {
             let why = "the policy changed how this host's requests are read; send the request again";
             return self.refuse(pending, Denied::ambiguous(why), Some(policy)).await;
         }
-        let still = self.peer.who().await;
-        if still.refusal.is_some() || still.process != who.process {
-            let why = "another program has the connection by now than when the request began";
-            return self.refuse(pending, Denied::ambiguous(why), Some(policy)).await;
+        // Who sent the head was asked before; what was read since may be another's. Looking costs more than the plugin.
+        if pending.request.upload.is_begun() {
+            let still = self.peer.who().await;
+            if still.refusal.is_some() || still.process != who.process {
+                let why = "another program has the connection by now than when the request began";
+                return self.refuse(pending, Denied::ambiguous(why), Some(policy)).await;
+            }
         }
         match decide(&policy.snapshot, pending.operations(&meanings, now)) {
             Ok((permit, operations)) => self.pass(pending, &permit, operations).await,
@@ -166,6 +170,9 @@ impl Conversation {
         match sent {
             Ok(mut response) => {
                 response_head(&mut response);
+                if form.ends_connection() {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
                 response.map(|body| streamed(body, revoked))
             }
             Err(ForwardError::Dial(e)) if e.reason().is_some() => {

@@ -132,17 +132,24 @@ impl Attempt {
 /// Why a request is denied, and in whose words.
 pub(crate) struct Denied {
     refusal: Refusal,
-    because: Option<String>,
+    words: Words,
     /// Those that are not allowed, where a plugin said what the request means.
     operations: Vec<DeniedOperation>,
-    /// Why a plugin has no answer.
-    cause: Option<String>,
     status: StatusCode,
+}
+
+enum Words {
+    /// The general sentence about the reason.
+    General,
+    /// A particular one in its place.
+    Instead(String),
+    /// Why a plugin has no answer, in the general one.
+    Cause(String),
 }
 
 impl From<Refusal> for Denied {
     fn from(refusal: Refusal) -> Denied {
-        Denied { refusal, because: None, operations: Vec::new(), cause: None, status: StatusCode::FORBIDDEN }
+        Denied { refusal, words: Words::General, operations: Vec::new(), status: StatusCode::FORBIDDEN }
     }
 }
 
@@ -175,12 +182,12 @@ impl Denied {
 
     /// A plugin has no answer, or could not be asked: the sentence says whose turn it is.
     pub(crate) fn unasked(why: &str) -> Denied {
-        Denied { cause: Some(why.to_owned()), ..Denied::new(Reason::PluginError) }
+        Denied { words: Words::Cause(why.to_owned()), ..Denied::new(Reason::PluginError) }
     }
 
     /// The plugin found that the request has no single reading.
     pub(crate) fn two_readings(why: &str) -> Denied {
-        Denied { cause: Some(why.to_owned()), ..Denied::new(Reason::RequestAmbiguous) }
+        Denied { words: Words::Cause(why.to_owned()), ..Denied::new(Reason::RequestAmbiguous) }
     }
 
     /// Says which operations are not allowed.
@@ -197,7 +204,7 @@ impl Denied {
 
     /// Replaces the general sentence about the reason with a particular one. Never holds a query, header or body.
     pub(crate) fn because(mut self, why: impl Into<String>) -> Denied {
-        self.because = Some(why.into());
+        self.words = Words::Instead(why.into());
         self
     }
 }
@@ -223,7 +230,12 @@ impl Shared {
         denied: Denied,
         enforced: Option<&Enforced>,
     ) -> Response<Body> {
-        let Denied { refusal, because, operations, cause, status } = denied;
+        let Denied { refusal, words, operations, status } = denied;
+        let (instead, cause) = match words {
+            Words::General => (None, None),
+            Words::Instead(why) => (Some(why), None),
+            Words::Cause(why) => (None, Some(why)),
+        };
         let named = match operations.is_empty() {
             true => attempt.operations.clone(),
             false => operations.iter().map(|operation| operation.action.clone()).collect(),
@@ -244,7 +256,7 @@ impl Shared {
         let _ = self.audit(&attempt.correlation, attempt.what(flow));
         let request = attempt.denied(&who.process.path, operations, cause);
         let mut denial = Denial::new(id("d_"), request, &refusal, self.proposals);
-        if let Some(why) = because {
+        if let Some(why) = instead {
             denial.detail = why;
         }
         self.denials.push(denial.record(jiff::Timestamp::now().to_string()));

@@ -26,6 +26,7 @@ pub(crate) struct Upload {
     /// What follows; `None` once its end was read.
     rest: Option<Incoming>,
     framing: Framing,
+    begun: bool,
     /// Room for what was read, until all is sent.
     held: Option<OwnedSemaphorePermit>,
 }
@@ -65,7 +66,7 @@ impl Upload {
             (false, Some(_)) => Framing::Length,
             (false, None) => Framing::Chunked,
         };
-        Upload { ahead: Bytes::new(), rest: Some(body), framing, held: None }
+        Upload { ahead: Bytes::new(), rest: Some(body), framing, begun: false, held: None }
     }
 
     /// Whether there is none.
@@ -78,14 +79,15 @@ impl Upload {
         self.framing == Framing::Chunked
     }
 
-    /// Whether some of it was read: its client is in the middle of sending it.
+    /// Whether it was waited for: its client is in the middle of sending it, or was.
     pub(crate) fn is_begun(&self) -> bool {
-        self.held.is_some()
+        self.begun
     }
 
     /// Reads until there are more than `most` bytes, or until the end. This makes a client that waits for `100 Continue`
     /// send its body.
     pub(crate) async fn read(&mut self, most: usize, room: &Arc<Semaphore>) -> Result<Ahead, UploadError> {
+        self.begun = true;
         timeout(PATIENCE, self.read_on(most, room)).await.unwrap_or(Err(UploadError::Slow))
     }
 

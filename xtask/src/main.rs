@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 mod fuzz;
+mod guests;
 mod mutants;
 mod process;
 mod setup;
@@ -24,6 +25,8 @@ usage: cargo xtask VERB
   fuzz-smoke [SECONDS]  a short run of every fuzz target (default 20 seconds in all); needs a nightly toolchain,
                         and replays the corpus on this one where there is none
   mutants [FILES…]      mutation testing of the exact engine, or of these files; hours, and about a gigabyte in target/
+  guests [--check]      build the shipped plugins anew (and install a compiler for them, where there is none), or say
+                        whether what is shipped is what their sources say
   schemas [--check]     rewrite schemas/ from the types, or say whether they differ
 ";
 
@@ -36,11 +39,14 @@ fn main() -> ExitCode {
     let root = root();
     let done = match verb {
         "test" => test(&root, rest),
-        "setup" => setup::ensure(setup::TEST_TOOLS).and_then(|()| tools::ensure()),
+        "setup" => setup::ensure(setup::TEST_TOOLS)
+            .and_then(|()| tools::ensure())
+            .and_then(|()| guests::ensure(&root).map(drop)),
         "tools" => tools::ensure(),
         "deny" => deny(&root),
         "fuzz-smoke" => fuzz::smoke(&root, rest),
         "mutants" => mutants::run(&root, rest),
+        "guests" => guests::run(&root, rest),
         "schemas" => schemas(&root, rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
@@ -60,8 +66,9 @@ fn main() -> ExitCode {
 fn test(root: &Path, rest: &[String]) -> Result<(), String> {
     setup::ensure(setup::TEST_TOOLS)?;
     tools::ensure()?;
+    let toolchain = guests::ensure(root)?;
     let mut command = process::cargo(root);
-    command.args(["test", "--workspace"]).args(rest);
+    command.args(["test", "--workspace"]).args(rest).env("NARROWGATE_GUESTS_TOOLCHAIN", toolchain);
     process::run(command)
 }
 

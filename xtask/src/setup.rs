@@ -29,6 +29,7 @@ pub(crate) const TEST_TOOLS: &[Tool] = &[
         why: "runs the MCP conformance suite and its client; version 20 or newer",
     },
     Tool { program: "npm", probe: &["--version"], package: "npm", why: "installs them" },
+    Tool { program: "git", probe: &["--version"], package: "git", why: "pushes through the proxy, and serves" },
 ];
 
 /// Looks for the tools and installs what is missing with `apt-get`, where this user may.

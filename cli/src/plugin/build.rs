@@ -7,9 +7,8 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use clap::Args;
 use narrowgate_core::digest::Digest;
-use narrowgate_plugins::{PluginFile, embed_manifest, pack};
-use serde::Serialize;
-use serde_json::Value;
+use narrowgate_plugins::{PluginFile, embed_manifest, enclose, pack};
+use serde::{Deserialize, Serialize};
 
 use super::project::{Language, Project};
 use super::template::WORLD;
@@ -49,6 +48,16 @@ struct Built {
     digest: Digest,
     /// What a rebuild must have for the same bytes; absent where no rebuild has them.
     toolchain: Option<String>,
+}
+
+/// What `cargo build` says of one thing that it did.
+#[derive(Debug, Deserialize)]
+struct Message {
+    reason: String,
+    #[serde(default)]
+    manifest_path: PathBuf,
+    #[serde(default)]
+    filenames: Vec<PathBuf>,
 }
 
 impl Build {
@@ -109,13 +118,10 @@ fn artifact(mut cargo: Command, dir: &Path) -> Result<PathBuf, Failure> {
     let mut child = cargo.spawn().map_err(|error| Failure::invalid(format!("cargo: {error}")))?;
     let mut module = None;
     for line in child.stdout.take().into_iter().flat_map(|out| BufReader::new(out).lines()) {
-        let message: Value = line.ok().and_then(|line| serde_json::from_str(&line).ok()).unwrap_or_default();
-        let made = message["reason"] == "compiler-artifact"
-            && message["manifest_path"].as_str().is_some_and(|path| Path::new(path) == manifest);
-        let mut files = message["filenames"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        if let Some(file) = files.find(|file| made && file.ends_with(".wasm")) {
-            module = Some(PathBuf::from(file));
-        }
+        let message = line.ok().and_then(|line| serde_json::from_str::<Message>(&line).ok());
+        let made = message.filter(|said| said.reason == "compiler-artifact" && said.manifest_path == manifest);
+        let mut files = made.into_iter().flat_map(|made| made.filenames);
+        module = files.find(|file| file.extension().is_some_and(|e| e == "wasm")).or(module);
     }
     ended("cargo build", child.wait())?;
     module.ok_or_else(|| {
@@ -143,7 +149,9 @@ fn javascript(project: &Project) -> Result<Vec<u8>, Failure> {
         let said = String::from_utf8_lossy(&output.stderr);
         return Err(about(&main, format!("componentize-qjs: {}", plain(said.trim()))));
     }
-    fs::read(&component).map_err(|error| about(&component, error))
+    let bytes = fs::read(&component).map_err(|error| about(&component, error))?;
+    // It exports what filled its engine's memory, too.
+    enclose(&bytes).map_err(|error| about(&project.dir, error))
 }
 
 fn ended(what: &str, status: std::io::Result<ExitStatus>) -> Result<(), Failure> {

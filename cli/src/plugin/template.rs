@@ -33,8 +33,11 @@ const SDK: &[(&str, &str)] = sdk![
 
 const RUST: &[(&str, &str)] = &[
     ("Cargo.toml", include_str!("template/rust/Cargo.toml.in")),
+    // Its dependencies are then those that the SDK is tested with; cargo drops what else is in it.
+    ("Cargo.lock", include_str!("../../../plugins/guests/Cargo.lock")),
     ("README.md", include_str!("template/rust/README.md")),
     (".gitignore", "/target\n"),
+    ("rustfmt.toml", include_str!("../../../rustfmt.toml")),
     ("src/lib.rs", include_str!("template/rust/lib.rs")),
 ];
 
@@ -80,7 +83,7 @@ pub(super) fn files(language: Language, name: &PluginName) -> Vec<(String, Strin
         Language::Javascript => &[],
     };
     // In a project it is a member of the project's workspace, not of the shipped plugins'.
-    let sdk = sdk.iter().map(|(path, text)| (format!("sdk/{path}"), text.replace("workspace = \"../guests\"\n", "")));
+    let sdk = sdk.iter().map(|(path, text)| (format!("sdk/{path}"), (*text).to_owned()));
     own.chain(cases).chain(sdk).collect()
 }
 
@@ -131,7 +134,7 @@ mod tests {
             let files = files(language, &name);
             let (_, text) = files.iter().find(|(path, _)| path == file).unwrap();
             assert!(text.contains(line), "{file}: {text}");
-            assert!(files.iter().all(|(_, text)| !text.contains("{{")), "{language:?}");
+            assert!(files.iter().all(|(_, text)| !text.contains("{{name}}")), "{language:?}");
         }
     }
 }

@@ -64,7 +64,7 @@ impl Toolchain {
         let mut command = Command::new("cargo");
         command.current_dir(dir).args(["build", "--release", "--target", TARGET]);
         // A plugin that panics traps, and nobody sees where: no place in a source is worth its bytes, and none of this
-        // machine's paths is in what others will pin. `cargo` takes the flag only with what Debian's way needs too.
+        // machine's paths is in what others will pin. The flag is not a stable one, and needs the variable.
         command.env("RUSTC_BOOTSTRAP", "1").env("CARGO_ENCODED_RUSTFLAGS", "-Zlocation-detail=none");
         command.env_remove("RUSTFLAGS");
         if let Toolchain::Debian { rustc, linker, .. } = self {

@@ -68,7 +68,11 @@ pub(crate) fn operation(operation: &Value) -> Vec<String> {
         let place = authority(add);
         let others = others(add, &["ruleName", "host", "port", "ports", "rules"]);
         let mut lines = vec![format!("add to {}{others}", name(add))];
-        lines.extend(items(add, "rules").map(|rule| format!("{place} [L7 rest, {}]", allow(rule))));
+        let protocol = |rule: &Value| {
+            let action = rule.pointer("/allow/action").and_then(Value::as_str);
+            plain(action.and_then(|action| action.split_once("::")).map_or("rest", |(plugin, _)| plugin))
+        };
+        lines.extend(items(add, "rules").map(|rule| format!("{place} [L7 {}, {}]", protocol(rule), allow(rule))));
         return lines;
     }
     vec![plain(&operation.to_string())]

@@ -95,8 +95,33 @@ fn definitions() -> Value {
         "port": { "type": "integer", "minimum": 1, "maximum": 65535 },
         "rules": { "type": "array", "minItems": 1, "items": {
             "type": "object", "additionalProperties": false, "required": ["allow"],
-            "properties": { "allow": { "$ref": "#/$defs/match" } }
+            "properties": { "allow": { "oneOf": [{ "$ref": "#/$defs/match" }, { "$ref": "#/$defs/operation" }] } }
         } },
+        "operation": {
+            "type": "object", "additionalProperties": false, "required": ["action"],
+            "description": "Requests by what a plugin says they mean.",
+            "properties": {
+                "action": { "type": "string", "pattern": "^[a-z][a-z0-9_]*::.+$", "description":
+                    "A plugin's action, such as github::contents.write." },
+                "where": { "type": "object", "description": "Attributes not named are free.",
+                    "additionalProperties": { "oneOf": [
+                        { "$ref": "#/$defs/values" },
+                        { "type": "object", "description": "Of fields: each by its name; fields not named are free.",
+                          "additionalProperties": { "$ref": "#/$defs/values" } }
+                    ] } }
+            }
+        },
+        "values": { "anyOf": [
+            { "$ref": "#/$defs/value" },
+            { "type": "object", "additionalProperties": false, "required": ["any"],
+              "properties": { "any": { "type": "array", "items": { "$ref": "#/$defs/value" } } } }
+        ] },
+        "value": { "anyOf": [
+            { "type": ["string", "integer", "boolean"], "description":
+                "A text, number or truth value; in a text * is any characters but /, a whole segment ** any segments." },
+            { "type": "object", "additionalProperties": false, "required": ["exact"],
+              "properties": { "exact": { "type": "string", "description": "This text, * and ? included." } } }
+        ] },
         "match": {
             "type": "object", "additionalProperties": false, "required": ["method", "path"],
             "properties": {
@@ -128,10 +153,12 @@ fn definitions() -> Value {
                 "host": { "type": "string", "description": "A name, an IP literal, *.x, **.x or a*b.x." },
                 "port": { "$ref": "#/$defs/port" },
                 "ports": { "type": "array", "minItems": 1, "items": { "$ref": "#/$defs/port" } },
-                "protocol": { "enum": ["rest"], "description": "Left out: opaque bytes (L4)." },
+                "protocol": { "type": "string", "pattern": "^[a-z][a-z0-9_]{0,31}$", "description":
+                    "rest, or a plugin's name. Left out: opaque bytes (L4)." },
                 "access": { "enum": ["read-only", "read-write", "full"] },
                 "rules": { "$ref": "#/$defs/rules" },
-                "deny_rules": { "type": "array", "items": { "$ref": "#/$defs/match" } },
+                "deny_rules": { "type": "array", "items": {
+                    "oneOf": [{ "$ref": "#/$defs/match" }, { "$ref": "#/$defs/operation" }] } },
                 "expires_at": { "type": "string", "format": "date-time" },
                 "enforcement": { "const": "enforce" },
                 "allow_encoded_slash": { "type": "boolean" },

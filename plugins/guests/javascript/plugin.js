@@ -10,6 +10,7 @@ const BODY_LIMIT = 64 * 1024;
 const text = (name, doc) => ({ name, kind: "text", optional: false, doc });
 const book = text("book", "The notebook.");
 const id = text("id", "The note.");
+const title = text("title", "Its title.");
 const tags = { name: "tags", kind: "texts", optional: true, doc: "The note's tags." };
 
 const action = (name, group, methods, doc, attributes, readExemption = null) =>
@@ -28,7 +29,7 @@ function describe() {
       action("note.list", "read", ["GET"], "Lists a notebook's notes.", [book]),
       action("note.read", "read", ["GET"], "Reads a note.", [book, id]),
       action("note.search", "read", ["POST"], "Searches all notebooks.", [], "What is searched for is in the body."),
-      action("note.write", "write", ["PUT"], "Makes or replaces a note.", [book, id, text("title", "Its title."), tags]),
+      action("note.write", "write", ["PUT"], "Makes or replaces a note.", [book, id, title, tags]),
       action("note.delete", "delete", ["DELETE"], "Removes a note.", [book, id]),
     ],
   };
@@ -57,9 +58,11 @@ function classify(request) {
   }
 }
 
-function write(book, id, { title, tags = [] }) {
+function write(book, id, { title, tags }) {
   if (typeof title !== "string") refuse("malformed", "a note's title is a text");
-  if (!Array.isArray(tags) || !tags.every((tag) => typeof tag === "string")) refuse("malformed", "tags are a list of texts");
+  if (tags === undefined) return operation("note.write", { book, id, title });
+  const isTexts = Array.isArray(tags) && tags.every((tag) => typeof tag === "string");
+  if (!isTexts) refuse("malformed", "tags are a list of texts");
   return operation("note.write", { book, id, title, tags: [...new Set(tags)].sort() });
 }
 
@@ -69,9 +72,10 @@ function json(request, known) {
   if (type === null || type.split(";")[0].trim().toLowerCase() !== "application/json") {
     refuse("not-understood", "the body is not application/json");
   }
-  if (request.body.tag !== "complete") refuse("needs-body", `what decides is in the body, of which ${BODY_LIMIT} bytes are read`);
+  if (request.body.tag !== "complete") refuse("needs-body", `the body is absent, or has more than ${BODY_LIMIT} bytes`);
   const value = parse(request.body.val, refuse);
-  if (value === null || typeof value !== "object" || Array.isArray(value)) refuse("malformed", "the body is not an object");
+  const isObject = value !== null && typeof value === "object" && !Array.isArray(value);
+  if (!isObject) refuse("malformed", "the body is not an object");
   const unknown = Object.keys(value).find((key) => !known.includes(key));
   if (unknown !== undefined) refuse("not-understood", "the body has a member that this plugin does not know");
   return value;
@@ -115,7 +119,9 @@ function example({ operation: { action, attributes } }) {
   }[action] ?? [];
   if (method === undefined) return null;
   const encoded = ["v1", ...segments].map(encodeURIComponent).join("/");
-  const bytes = body && [...unescape(encodeURIComponent(JSON.stringify(body)))].map((c) => c.charCodeAt(0));
+  // UTF-8, of which there is no other encoder here.
+  const octets = body && encodeURIComponent(JSON.stringify(body)).match(/%..|./g);
+  const bytes = octets && octets.map((c) => (c.length > 1 ? parseInt(c.slice(1), 16) : c.charCodeAt(0)));
   return {
     method, scheme: "https", host: HOST, port: 443, path: `/${encoded}`, segments: ["v1", ...segments], query: [],
     headers: body ? [["content-type", "application/json"]] : [],

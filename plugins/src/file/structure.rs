@@ -34,17 +34,7 @@ pub(crate) struct Structure {
 
 impl Structure {
     pub(crate) fn read(bytes: &[u8]) -> Result<Structure, FileError> {
-        if bytes.len() > MAX_COMPONENT {
-            return Err(FileError::TooLarge);
-        }
-        if !Parser::is_component(bytes) {
-            let is = if Parser::is_core_wasm(bytes) { "it is a core module" } else { "it has no such header" };
-            return Err(FileError::NotAComponent(is.to_owned()));
-        }
-        let outline = Outline::of(bytes)?;
-        if let Some(name) = outline.imports.first() {
-            return Err(FileError::Imports(name.clone()));
-        }
+        let outline = Outline::of_closed(bytes)?;
         let mut versions = Vec::new();
         for (name, kind) in &outline.exports {
             match name.strip_prefix(INTERFACE) {
@@ -60,6 +50,16 @@ impl Structure {
             .validate_all(bytes)
             .map_err(|error| FileError::Invalid(error.to_string()))?;
         Ok(Structure { version, major, memory: outline.memory })
+    }
+
+    /// The name under which a component exports the interface, whatever else it exports.
+    pub(crate) fn interface(bytes: &[u8]) -> Result<String, FileError> {
+        let mut exports = Outline::of_closed(bytes)?.exports;
+        exports.retain(|(name, kind)| *kind == ComponentExternalKind::Instance && name.starts_with(INTERFACE));
+        match exports.as_slice() {
+            [(name, _)] => Ok(name.clone()),
+            other => Err(FileError::Interface(other.len())),
+        }
     }
 }
 
@@ -97,6 +97,22 @@ struct Outline {
 }
 
 impl Outline {
+    /// Of a component that is not too large and imports nothing.
+    fn of_closed(bytes: &[u8]) -> Result<Outline, FileError> {
+        if bytes.len() > MAX_COMPONENT {
+            return Err(FileError::TooLarge);
+        }
+        if !Parser::is_component(bytes) {
+            let is = if Parser::is_core_wasm(bytes) { "it is a core module" } else { "it has no such header" };
+            return Err(FileError::NotAComponent(is.to_owned()));
+        }
+        let outline = Outline::of(bytes)?;
+        match outline.imports.first() {
+            Some(name) => Err(FileError::Imports(name.clone())),
+            None => Ok(outline),
+        }
+    }
+
     /// Imports and exports are the outermost component's: those of what is nested in it are between its parts.
     fn of(bytes: &[u8]) -> Result<Outline, FileError> {
         let mut outline = Outline::default();

@@ -9,7 +9,7 @@ use narrowgate_core::request::Port;
 use super::hints::Hints;
 use super::meet::{glob_covers, globs, hosts, paths, widest};
 use super::operation;
-use super::piece::{Hole, Piece, What, path_breadth};
+use super::piece::{Hole, Piece, What, anywhere, path_breadth};
 
 /// `piece` cut to what `hints` say, in every way that they can be read; `piece` itself where they say nothing new.
 pub(super) fn cut(piece: &Piece, hints: &Hints) -> Vec<Piece> {
@@ -105,7 +105,10 @@ pub(super) fn exceptions(piece: &Piece, action: &str, hints: &Hints) -> Vec<Vec<
         let hole = |host| Hole { host: Some(host), rule: whole.clone() };
         out.push(unique(met.map(hole).collect()));
     }
-    if let Some(rule) = piece.rest() {
+    if let Some(rule) = &on_the_wire(piece) {
+        for method in piece.rest().is_none().then_some(&hints.uncarried).into_iter().flatten() {
+            out.push(anywhere(method).map(|rule| Hole::here(Rule::Rest(rule))).into_iter().collect());
+        }
         for patterns in &hints.paths.no {
             let hole = |path: &String| Some(Hole::here(Rule::Rest(with_path(rule, path)?)));
             let met = patterns.iter().filter(|path| !paths(rule.path.as_str(), path).is_empty());
@@ -135,8 +138,9 @@ pub(super) fn forbidden(piece: &Piece, action: &str, hints: &Hints) -> Vec<Hole>
     if let Some(action) = operation_of(action) {
         rules.extend(operation::forbidden(&action, &hints.said).into_iter().map(Rule::Operation));
     }
-    if let Some(rule) = piece.rest() {
-        rules.extend(forbidden_requests(rule, action, hints).into_iter().map(Rule::Rest));
+    let about_requests = hints.paths.is_bound || !hints.carried.is_empty() || !hints.query.is_empty();
+    if let Some(rule) = on_the_wire(piece).filter(|_| piece.rest().is_some() || about_requests) {
+        rules.extend(forbidden_requests(&rule, action, hints).into_iter().map(Rule::Rest));
     }
     let mut out: Vec<Hole> = Vec::new();
     for host in there {
@@ -176,6 +180,15 @@ fn forbidden_requests(rule: &RestRule, action: &str, hints: &Hints) -> Vec<RestR
         }
     }
     out
+}
+
+/// What is on the wire of a piece: of a plugin's actions, anything. A deny may say it of these too.
+fn on_the_wire(piece: &Piece) -> Option<RestRule> {
+    match &piece.what {
+        What::Opaque => None,
+        What::Rest(rule) => Some(rule.clone()),
+        What::Operation(_) | What::Preset(_) => anywhere("*"),
+    }
 }
 
 /// Any operation of the environment's action, where it is a plugin's.

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use narrowgate_core::pattern::{BinaryPattern, HostPattern, PathPattern};
+use narrowgate_core::request::KNOWN_METHODS;
 
 use super::meet::of_depth;
 use super::said::{Said, said};
@@ -24,6 +25,8 @@ pub(super) struct Hints {
     pub(super) methods: Vec<String>,
     /// Of an operation, the methods that carry it.
     pub(super) carried: Vec<String>,
+    /// And those that must not.
+    pub(super) uncarried: Vec<String>,
     /// What a plugin says.
     pub(super) said: Said,
     pub(super) ports: Option<Ints>,
@@ -62,7 +65,11 @@ impl Hints {
                 }
                 (Var::Ancestor(path), Con::Is(true)) => hints.binaries.extend(BinaryPattern::parse(path).ok()),
                 (Var::Method, Con::Text(form)) => hints.methods.extend(words(form)),
-                (Var::AnyMethod, Con::Text(form)) => hints.carried.extend(words(form)),
+                (Var::AnyMethod, Con::Text(form)) => {
+                    hints.carried.extend(words(form));
+                    let others = KNOWN_METHODS.into_iter().filter(|method| !form.matches(method));
+                    hints.uncarried.extend(others.map(str::to_owned));
+                }
                 (Var::Port, Con::Number(ints)) => hints.ports = Some(ints.clone()),
                 (Var::Now, Con::Number(ints)) => (hints.before, hints.from) = bounds(ints),
                 _ => {}

@@ -1,10 +1,10 @@
 //! The largest sub-rule that fits: what a refusal offers instead of a mere no.
 //!
-//! A rule is a product of independent parts (hosts, ports, methods, paths, query, executables, time), and so is what a
-//! repair may be of it: the same shape, each part tightened, with denies where the ceiling has holes. [`repair`] takes
-//! the entry that exceeds apart into permissions, keeps those that fit as they are, cuts the others to what the ceiling
-//! has of them, and puts them together to an entry that can be posted again. Nothing is offered that [`prove`] did not
-//! find within: alone, and in its place in the whole policy.
+//! A rule is a product of independent parts (hosts, ports, methods, paths, query, a plugin's attributes, executables,
+//! time), and so is what a repair may be of it: the same shape, each part tightened, with denies where the ceiling has
+//! holes. [`repair`] takes the entry that exceeds apart into permissions, keeps those that fit as they are, cuts the others
+//! to what the ceiling has of them, and puts them together to an entry that can be posted again. Nothing is offered that
+//! [`prove`] did not find within: alone, and in its place in the whole policy.
 //!
 //! The rejected alternative was the union of everything that fits. It is larger, but no longer a rule that a person
 //! would write, and it would list the ceiling to whoever asks for too much. Where several parts are maximal, the one

@@ -17,7 +17,11 @@ fn action(name: &str, group: &str, methods: &[&str], attributes: &[&str]) -> Val
         json!({ "name": name, "kind": kind, "optional": optional, "doc": "d" })
     };
     let attributes: Vec<Value> = attributes.iter().map(attribute).collect();
-    json!({ "name": name, "group": group, "methods": methods, "doc": "d", "attributes": attributes })
+    let mut action = json!({ "name": name, "group": group, "methods": methods, "doc": "d", "attributes": attributes });
+    if group == "read" && methods != ["GET"] {
+        action["read_exemption"] = json!("the question is in the body");
+    }
+    action
 }
 
 fn plugin(name: &str, hosts: &[&str], actions: &[Value]) -> Plugin {
@@ -41,6 +45,7 @@ pub(crate) fn forge_at(host: &str) -> Plugin {
         &[host],
         &[
             action("repos.read", "read", &["GET"], &repository),
+            action("search.run", "read", &["POST"], &["query text"]),
             action("contents.read", "read", &["GET"], &with(&["path text", "ref text?"])),
             action("contents.write", "write", &["PUT", "DELETE"], &with(&["path text", "branch text?"])),
             action("issues.create", "write", &["POST"], &with(&["labels texts", "draft flag?"])),

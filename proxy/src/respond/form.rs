@@ -31,6 +31,12 @@ impl Form {
         }
     }
 
+    /// Whether the client will share its connection with other programs unless it is closed: after git has listed refs, it
+    /// starts programs that inherit the socket, and no request on a shared one has an author.
+    pub(crate) fn ends_connection(&self) -> bool {
+        matches!(self, Form::Git(git::Call::Advertise(_)))
+    }
+
     /// The response that says `denial`. What is no single request cannot be answered as one: it is always a problem.
     pub(super) fn response(&self, denial: &Denial, status: StatusCode) -> Response<Body> {
         let in_form = match self {

@@ -14,7 +14,7 @@ pub(super) const LIMIT: usize = 1024;
 
 /// A vocabulary for `api.test`, with an action for what [`echo`] says.
 pub(super) fn manifest(denials: &str) -> Manifest {
-    let text = r#"{"name": "acme", "version": "1.0.0", "doc": "A test's.", "hosts": ["api.test"],
+    let text = r#"{"name": "acme", "version": "1.0.0", "doc": "A test's.", "hosts": ["api.test", "plain.test"],
         "headers": ["content-type", "x-acme"], "body": {"methods": ["POST", "PUT"], "limit": 1024}, "denials": "FORM",
         "actions": [
           {"name": "echo", "group": "write", "methods": ["GET", "POST", "PUT", "DELETE"], "doc": "Any.", "attributes": [

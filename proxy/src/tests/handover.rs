@@ -3,6 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use super::guests::{echo, endpoints, rig};
 use super::rig::{POLICY, Rig};
 
 /// Two requests on one connection. The second program is the one that `exec` makes of the first.
@@ -45,4 +46,32 @@ async fn a_program_does_not_inherit_the_rights_of_the_one_that_connected() {
             assert!(denial.contains(other.to_str().unwrap()), "{denial}");
         }
     }
+}
+
+/// One request, whose body begins with one program and ends with the one that `exec` makes of it.
+const HALVES: &str = r#"
+exec 3<>/dev/tcp/127.0.0.1/$1
+printf 'POST http://plain.test/any HTTP/1.1\r\nhost: plain.test\r\ncontent-length: 5\r\n\r\nhel' >&3
+sleep 0.2 3>&-
+exec "$2" --norc -c 'printf lo >&3; read -r -u 3 line; echo "$line"'
+"#;
+
+#[tokio::test]
+async fn a_body_that_another_program_ends_has_no_author() {
+    let rig = rig([echo("problem")]).await;
+    rig.enforce(&endpoints(&["{ host: plain.test, port: 80, protocol: acme, access: full }"]), 2);
+    let (first, other) = (rig.dir.path().join("first"), rig.dir.path().join("other"));
+    for copy in [&first, &other] {
+        std::fs::copy("/bin/bash", copy).unwrap();
+    }
+    for (second, status) in [(&other, "403"), (&first, "200")] {
+        let mut command = tokio::process::Command::new(&first);
+        command.args(["--norc", "-c", HALVES, "bash", &rig.proxy.addr().port().to_string()]).arg(second);
+        let command = command.stdin(Stdio::null()).kill_on_drop(true).output();
+        let output = tokio::time::timeout(Duration::from_secs(10), command).await.expect("an answer").unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains(&format!("HTTP/1.1 {status} ")), "{said:?}: {}", rig.audit());
+    }
+    assert_eq!(rig.upstream.lines(), ["POST /any"]);
+    assert_eq!(rig.upstream.seen()[0].body, "hello");
 }

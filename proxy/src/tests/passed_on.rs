@@ -65,9 +65,22 @@ fn cases() -> Vec<Case> {
         Case { seen: 1, ..chunks("in chunks, of nothing", Vec::new(), 1) },
         zip("encoded", text(500), None),
         zip("encoded, in chunks", text(500), Some(9)),
+        named("encoded, of which only a name is read"),
         zip("encoded, of more than it seems", text(large), None),
         Case { seen: 0, ..length("nothing", Vec::new(), "") },
     ]
+}
+
+/// Its clear text is short, and begins after more than is read of it.
+fn named(name: &'static str) -> Case {
+    let mut encoder = flate2::GzBuilder::new()
+        .filename("x".repeat(60_000))
+        .comment("x".repeat(60_000))
+        .write(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(b"hello").unwrap();
+    let bytes = encoder.finish().unwrap();
+    let head = format!("content-encoding: gzip\r\ncontent-length: {}\r\n", bytes.len());
+    Case { name, head, wire: bytes.clone(), told: String::new(), seen: 2, bytes }
 }
 
 fn chunked(bytes: &[u8], size: usize) -> Vec<u8> {
@@ -161,7 +174,8 @@ async fn headers_are_told_as_they_are_sent() {
         ("x-acme: one\r\nconnection: x-acme\r\n", "{}"),
         ("x-acme: \r\n", r#"{"x-acme":""}"#),
     ] {
-        assert_eq!(told(&rig, head, b"").await["headers"].to_string(), expected, "{head:?}");
+        let expected: serde_json::Value = serde_json::from_str(expected).unwrap();
+        assert_eq!(told(&rig, head, b"").await["headers"], expected, "{head:?}");
     }
 }
 
@@ -172,10 +186,6 @@ async fn what_two_readers_would_read_in_two_ways_is_denied() {
     let mut trailing = gzip(b"hello");
     trailing.extend_from_slice(b"more");
     let twice = [gzip(b"hello"), gzip(b"bye")].concat();
-    // Its clear text is short, and where that ends is not within what is read of it.
-    let long_name =
-        flate2::GzBuilder::new().filename("x".repeat(100_000)).write(Vec::new(), flate2::Compression::fast());
-    let long_name = long_name.finish().unwrap();
     let cases: [(&str, &str, &[u8], &str, &str); 9] = [
         ("a header twice", "x-acme: a\r\nx-acme: b\r\n", b"", "plugin_error", "a field twice"),
         ("an alias of a named header", "X_Acme: b\r\n", b"", "request_ambiguous", "read it as \"x-acme\""),
@@ -205,9 +215,6 @@ async fn what_two_readers_would_read_in_two_ways_is_denied() {
         assert!(denial["detail"].as_str().unwrap().contains(detail), "{name}: {denial}");
         assert_eq!(denial["protocol"], "acme");
     }
-    let head = format!("content-encoding: gzip\r\ncontent-length: {}\r\n", long_name.len());
-    let denial = post(&rig, &head, &long_name).await.denied(403, "plugin_error");
-    assert!(denial["detail"].as_str().unwrap().contains("the encoded body has more than 66560 bytes"), "{denial}");
     assert!(rig.upstream.seen().is_empty());
 }
 

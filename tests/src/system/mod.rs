@@ -6,6 +6,7 @@
 
 mod client;
 mod curl;
+mod git;
 mod program;
 mod upstream;
 
@@ -25,6 +26,7 @@ use tempfile::TempDir;
 
 pub use client::{Answer, Client};
 pub use curl::Curl;
+pub use git::Git;
 pub use program::{Program, binary};
 pub use upstream::{Seen, Upstream};
 
@@ -240,6 +242,11 @@ impl System {
     pub async fn start_gateway(&mut self) {
         assert!(self.gateway.is_none(), "the gateway runs");
         self.gateway = Some(gateway(self.dir.path(), &self.ceiling, &self.chosen, self.gateway_addr).await);
+    }
+
+    /// From the next start of either on, these are the plugins.
+    pub fn set_plugins(&mut self, plugins: Plugins) {
+        self.chosen.plugins = plugins;
     }
 
     /// Stops the proxy.

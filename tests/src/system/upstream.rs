@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
+use super::git;
 use super::{GITHUB, HOST, OTHER};
 
 /// A request as it arrived.
@@ -45,6 +46,7 @@ pub struct Seen {
 /// The servers; they stop when this is dropped.
 pub struct Upstream {
     seen: Arc<Mutex<Vec<Seen>>>,
+    repositories: PathBuf,
     ca_file: PathBuf,
     addrs: [SocketAddr; 3],
     tasks: Vec<JoinHandle<()>>,
@@ -57,6 +59,8 @@ impl Upstream {
         let ca_file = dir.join("upstream-ca.pem");
         fs::write(&ca_file, ca_pem).expect("a file");
         let seen = Arc::new(Mutex::new(Vec::new()));
+        let repositories = dir.join("repositories");
+        fs::create_dir(&repositories).expect("a directory");
         let mut listeners = Vec::new();
         for _ in 0..3 {
             listeners.push(TcpListener::bind("127.0.0.1:0").await.expect("a port"));
@@ -65,11 +69,11 @@ impl Upstream {
         let mut listeners = listeners.into_iter();
         let mut next = || listeners.next().expect("three");
         let tasks = vec![
-            tokio::spawn(http(next(), Some(acceptor), Arc::clone(&seen))),
-            tokio::spawn(http(next(), None, Arc::clone(&seen))),
+            tokio::spawn(http(next(), Some(acceptor), Arc::clone(&seen), repositories.clone())),
+            tokio::spawn(http(next(), None, Arc::clone(&seen), repositories.clone())),
             tokio::spawn(echo(next())),
         ];
-        Upstream { seen, ca_file, addrs, tasks }
+        Upstream { seen, repositories, ca_file, addrs, tasks }
     }
 
     /// The HTTPS server.
@@ -90,6 +94,11 @@ impl Upstream {
     /// The certificate that the HTTPS server's is signed with.
     pub fn ca_file(&self) -> &Path {
         &self.ca_file
+    }
+
+    /// Where the repositories are that the HTTPS server serves below `/git/`.
+    pub fn repositories(&self) -> &Path {
+        &self.repositories
     }
 
     /// Every HTTP request that arrived, in order.
@@ -114,16 +123,16 @@ impl Drop for Upstream {
     }
 }
 
-async fn http(listener: TcpListener, tls: Option<TlsAcceptor>, seen: Arc<Mutex<Vec<Seen>>>) {
+async fn http(listener: TcpListener, tls: Option<TlsAcceptor>, seen: Arc<Mutex<Vec<Seen>>>, repositories: PathBuf) {
     while let Ok((stream, _)) = listener.accept().await {
         stream.set_nodelay(true).expect("a socket");
-        let (tls, seen) = (tls.clone(), Arc::clone(&seen));
+        let (tls, seen, repositories) = (tls.clone(), Arc::clone(&seen), repositories.clone());
         tokio::spawn(async move {
             match tls {
-                None => serve(stream, seen).await,
+                None => serve(stream, seen, repositories).await,
                 Some(tls) => {
                     if let Ok(stream) = tls.accept(stream).await {
-                        serve(stream, seen).await;
+                        serve(stream, seen, repositories).await;
                     }
                 }
             }
@@ -131,16 +140,21 @@ async fn http(listener: TcpListener, tls: Option<TlsAcceptor>, seen: Arc<Mutex<V
     }
 }
 
-async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, seen: Arc<Mutex<Vec<Seen>>>) {
-    let service = service_fn(move |request| answer(request, Arc::clone(&seen)));
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    repositories: PathBuf,
+) {
+    let service = service_fn(move |request| answer(request, Arc::clone(&seen), repositories.clone()));
     // A client that goes away ends its connection, nothing else.
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-/// `/…/stream` never ends by itself; `…/early` answers before the body is there; all else is told what it sent.
+/// Below `/git/` are repositories. `/…/stream` never ends by itself; `…/early` answers before the body is there; all else is told what it sent.
 async fn answer(
     request: Request<Incoming>,
     seen: Arc<Mutex<Vec<Seen>>>,
+    repositories: PathBuf,
 ) -> Result<Response<BoxBody<Bytes, Infallible>>, Infallible> {
     let (parts, body) = request.into_parts();
     let text = |name: &str| parts.headers.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
@@ -160,6 +174,10 @@ async fn answer(
     };
     if parts.uri.path().ends_with("/stream") {
         return Ok(Response::new(trickle()));
+    }
+    if parts.uri.path().starts_with(git::PATH) {
+        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        return Ok(git::serve(&repositories, &parts, &body).await.map(BoxBody::new));
     }
     let length = if parts.uri.path().ends_with("/early") {
         tokio::spawn(body.collect());

@@ -1,7 +1,11 @@
 //! The whole loop in a plugin's words: what the agent is told, what it asks for, what a ceiling says of it.
 
+use std::fs;
+use std::path::Path;
+
 use narrowgate_core::wire::ProposalStatus;
-use narrowgate_tests::system::{Chosen, GITHUB, System, shipped};
+use narrowgate_plugins::{PluginRef, Plugins};
+use narrowgate_tests::system::{Chosen, GITHUB, System, eventually, shipped};
 use serde_json::{Value, json};
 
 const POLICY: &str = "
@@ -94,4 +98,52 @@ async fn what_the_plugin_does_not_understand_is_denied() {
         assert!(denial["detail"].as_str().unwrap().contains("github@sha256:"), "{path}: {denial:#}");
     }
     assert!(system.upstream.seen().is_empty());
+}
+
+/// The shipped plugin in another build: the same words, other bytes.
+fn rebuilt(dir: &Path) -> Plugins {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/guests/dist/github.wasm");
+    let mut bytes = fs::read(shipped).unwrap();
+    // A custom section named "x", of nothing.
+    bytes.extend([0, 2, 1, b'x']);
+    let path = dir.join("github.wasm");
+    fs::write(&path, bytes).unwrap();
+    Plugins::load(&[PluginRef { path, pin: None }], None).unwrap()
+}
+
+/// A proof holds for the plugin that it assumes: another one means another proof before anything is enforced.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_plugin_means_a_new_proof() {
+    let mut system = system().await;
+    let other = tempfile::tempdir().unwrap();
+    let (before, old) = (system.bundle().await, shipped(&["github"]));
+    let new = rebuilt(other.path());
+    assert_ne!(old.schema().pins(), new.schema().pins());
+    assert_eq!(old.schema().digest(), new.schema().digest(), "the words are the same");
+
+    // The gateway has the new one: everything is proven anew, and the proxy with the old one takes none of it.
+    system.stop_gateway().await;
+    system.set_plugins(new.clone());
+    system.start_gateway().await;
+    let after = system.bundle().await;
+    assert_eq!((before.version, after.version), (1, 2));
+    assert_eq!((before.policy_hash, &after.plugins), (after.policy_hash, &new.schema().pins()));
+    let refused = || system.audit().iter().any(|line| line.to_string().contains("assumes plugin github@"));
+    eventually("the proxy says why it does not take the policy", refused).await;
+    assert_eq!(system.version(), 1, "what was proven for the plugin that is here stays in force");
+
+    // After a restart too, from its own cache.
+    system.set_plugins(old.clone());
+    system.stop_proxy().await;
+    system.start_proxy().await;
+    assert_eq!(system.version(), 1);
+    system.stop_proxy().await;
+    system.set_plugins(new);
+    system.start_proxy().await;
+    assert_eq!(system.version(), 2);
+    // Once that is what it has, the old plugin is one that nothing was proven for.
+    system.stop_proxy().await;
+    system.set_plugins(old);
+    let error = system.try_start_proxy().await.unwrap_err().to_string();
+    assert!(error.contains("assumes plugin github@"), "{error}");
 }

@@ -1,6 +1,8 @@
 //! What requests to a notebook's API mean. Replace it with yours.
 
-use narrowgate_plugin::{Action, Json, Operation, Plugin, Refusal, Request, Result, Suggestion, Vocabulary, quoted, sample};
+use narrowgate_plugin::{
+    Action, Json, Operation, Plugin, Refusal, Request, Result, Suggestion, Vocabulary, quoted, sample,
+};
 
 /// The plugin.
 pub struct Notes;
@@ -82,8 +84,10 @@ impl Plugin for Notes {
             "note.read" => notes("GET").segment(&held("id")),
             "note.search" => json(request("POST").segment("search"), r#"{"query":"example"}"#.to_owned()),
             "note.write" => {
-                let tags: Vec<String> = operation.texts_of("tags").unwrap_or_default().iter().map(|tag| quoted(tag)).collect();
-                let body = format!(r#"{{"title":{},"tags":[{}]}}"#, quoted(&held("title")), tags.join(","));
+                let list = |tags: &[String]| tags.iter().map(|tag| quoted(tag)).collect::<Vec<_>>().join(",");
+                let tags = operation.texts_of("tags").map(|tags| format!(r#","tags":[{}]"#, list(tags)));
+                let tags = tags.unwrap_or_default();
+                let body = format!(r#"{{"title":{}{tags}}}"#, quoted(&held("title")));
                 json(notes("PUT").segment(&held("id")), body)
             }
             "note.delete" => notes("DELETE").segment(&held("id")),
@@ -95,12 +99,12 @@ impl Plugin for Notes {
 fn write(operation: Operation, request: &Request) -> Result<Operation> {
     let body = json(request, &["title", "text", "tags"])?;
     let title = body.text_member("title")?.ok_or_else(|| Refusal::malformed("a note has a title"))?;
-    let tags = match body.member("tags")? {
-        None => Vec::new(),
-        Some(Json::List(tags)) => tags.iter().map(text).collect::<Result<_>>()?,
-        Some(_) => return Err(Refusal::malformed("tags are a list")),
-    };
-    Ok(operation.text("title", title).texts("tags", tags))
+    let operation = operation.text("title", title);
+    match body.member("tags")? {
+        None => Ok(operation),
+        Some(Json::List(tags)) => Ok(operation.texts("tags", tags.iter().map(text).collect::<Result<_>>()?)),
+        Some(_) => Err(Refusal::malformed("tags are a list")),
+    }
 }
 
 fn text(value: &Json) -> Result<String> {
@@ -143,6 +147,9 @@ mod tests {
     #[test]
     fn advice() {
         check_vocabulary::<Notes>();
-        check_example::<Notes>(&Operation::new("note.read").text("book", "plans").text("id", "a"));
+        let of_note = |action| Operation::new(action).text("book", "plans").text("id", "a b");
+        check_example::<Notes>(&of_note("note.read"));
+        check_example::<Notes>(&of_note("note.write").text("title", "Fourth \"quarter\""));
+        check_example::<Notes>(&of_note("note.write").text("title", "x").texts("tags", vec!["draft".to_owned()]));
     }
 }
