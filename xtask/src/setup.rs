@@ -22,6 +22,13 @@ pub(crate) const TEST_TOOLS: &[Tool] = &[
         package: "python3",
         why: "a second client, with its own TLS checks",
     },
+    Tool {
+        program: "node",
+        probe: &["-e", "process.exit(Number(process.versions.node.split('.')[0]) < 20 ? 1 : 0)"],
+        package: "nodejs",
+        why: "runs the MCP conformance suite and its client; version 20 or newer",
+    },
+    Tool { program: "npm", probe: &["--version"], package: "npm", why: "installs them" },
     Tool { program: "git", probe: &["--version"], package: "git", why: "pushes through the proxy, and serves" },
 ];
 

@@ -27,6 +27,15 @@ pub(crate) fn example(operation: &Operation) -> Option<Request> {
     let message = match operation.action.as_str() {
         "stream" => return Some(at("GET").header("accept", "text/event-stream")),
         "session.end" => return Some(at("DELETE")),
+        "document" => return Some(at("GET").header("accept", "application/json")),
+        "authorization.request" => {
+            let consent = at("GET").query("response_type", "code").query("client_id", "example");
+            return Some(consent.header("accept", "text/html"));
+        }
+        "authorization.token" => return token(at("POST"), operation),
+        "authorization.register" => {
+            r#"{"client_name":"example","redirect_uris":["http://localhost:3000/callback"]}"#.to_owned()
+        }
         "response" => r#"{"jsonrpc":"2.0","id":1,"result":{}}"#.to_owned(),
         "notification" => {
             format!(r#"{{"jsonrpc":"2.0","method":{}}}"#, text(operation, "method", "notifications/initialized"))
@@ -43,6 +52,13 @@ pub(crate) fn example(operation: &Operation) -> Option<Request> {
             .header("content-type", "application/json")
             .body(message),
     )
+}
+
+fn token(request: Request, operation: &Operation) -> Option<Request> {
+    let grant = operation.text_of("grant").map_or_else(|| "authorization_code".to_owned(), sample);
+    let is_plain = grant.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_:.-".contains(&byte));
+    let form = format!("grant_type={grant}&code=example");
+    is_plain.then(|| request.header("content-type", "application/x-www-form-urlencoded").body(form))
 }
 
 fn call(method: &str, params: &str) -> String {

@@ -5,6 +5,9 @@
 //! because nobody knows what a server makes of it. A call that answers what the server asked for (`inputResponses`) is a
 //! `response` besides, since it sends something.
 //!
+//! Beside the messages, clients read documents that say who authorizes them, and ask a server that authorizes by itself
+//! for consent and tokens; see `authorization.rs`.
+//!
 //! What a tool does with its arguments is the tool's own affair: a rule can bound which tool is called with which texts.
 //! Arguments that are no scalars are in `structured` by name alone, and so are texts that no rule could judge; see
 //! [`narrowgate_plugin::arguments`]. `null` is among them: servers differ in whether it is an absence.
@@ -13,6 +16,7 @@
 //! `mcp-param-…`, which repeat arguments, are the server's to check.
 
 mod advice;
+mod authorization;
 mod headers;
 mod message;
 mod methods;
@@ -47,6 +51,7 @@ impl Plugin for Mcp {
         let end = Action::delete("session.end", "Ends the client's session (until 2025-11-25).");
         let actions =
             METHODS.iter().map(methods::Method::declare).chain([notification, response, request, stream, end]);
+        let actions = actions.chain(authorization::actions());
         Vocabulary::new("mcp", env!("CARGO_PKG_VERSION"), "The Model Context Protocol, over Streamable HTTP.")
             .header("accept")
             .header("content-type")
@@ -62,7 +67,7 @@ impl Plugin for Mcp {
 
     fn classify(request: &Request) -> Result<Vec<Operation>> {
         let operations = match request.method.as_str() {
-            "GET" | "HEAD" => vec![stream(request)?],
+            "GET" | "HEAD" => get(request)?,
             "DELETE" => vec![Operation::new("session.end")],
             "POST" => post(request)?,
             _ => return Err(Refusal::not_understood("MCP comes in POST, GET and DELETE")),
@@ -79,22 +84,39 @@ impl Plugin for Mcp {
     }
 }
 
-fn stream(request: &Request) -> Result<Operation> {
-    let accept = request.header_one("accept")?.unwrap_or_default();
+/// A stream, where one is asked for by name; otherwise a document, and a stream too where the server may choose.
+fn get(request: &Request) -> Result<Vec<Operation>> {
+    let accept = request.header_one("accept")?.unwrap_or("*/*").to_ascii_lowercase();
     let kinds = || accept.split(',').map(|kind| kind.split(';').next().unwrap_or_default().trim());
-    if kinds().any(|kind| kind.eq_ignore_ascii_case("text/event-stream")) {
-        Ok(Operation::new("stream"))
-    } else {
-        Err(Refusal::not_understood("a GET of MCP accepts text/event-stream"))
+    let asks = kinds().any(|kind| kind == "text/event-stream");
+    let may_be_stream = asks || kinds().any(|kind| matches!(kind, "*/*" | "text/*" | ""));
+    let (is_metadata, other) = (authorization::is_metadata(request), authorization::get(request));
+    let mut operations = Vec::new();
+    if may_be_stream && (asks || !is_metadata) {
+        operations.push(Operation::new("stream"));
     }
+    if !asks || is_metadata || other.action != "document" {
+        operations.push(other);
+    }
+    Ok(operations)
 }
 
 fn post(request: &Request) -> Result<Vec<Operation>> {
-    if request.media_type()? != "application/json" {
-        return Err(Refusal::not_understood("a POST of MCP has the content type application/json"));
-    }
     request.check_charset()?;
-    let (messages, batch) = message::read(request.json()?)?;
+    match request.media_type()?.as_str() {
+        "application/json" => {}
+        "application/x-www-form-urlencoded" => {
+            headers::check(request, &[], false)?;
+            return Ok(vec![authorization::token(request)?]);
+        }
+        _ => return Err(Refusal::not_understood("a POST of MCP has the content type application/json")),
+    }
+    let body = request.json()?;
+    if let Some(registration) = authorization::registration(&body)? {
+        headers::check(request, &[], false)?;
+        return Ok(vec![registration]);
+    }
+    let (messages, batch) = message::read(body)?;
     headers::check(request, &messages, batch)?;
     let mut operations = Vec::new();
     for message in &messages {

@@ -23,6 +23,9 @@ pub(crate) struct Call {
     pub(crate) params: Json,
 }
 
+/// What a message can consist of.
+pub(crate) const MEMBERS: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
+
 /// The messages of a body: one, or a batch, as the revisions up to 2025-03-26 have them. The flag says which.
 pub(crate) fn read(body: Json) -> Result<(Vec<Message>, bool)> {
     match body {
@@ -100,9 +103,8 @@ fn params(given: Option<Json>) -> Result<Json> {
 
 /// Go's reader, for one, takes `Method` for `method`.
 fn unknown(name: &str) -> Refusal {
-    let known = ["jsonrpc", "id", "method", "params", "result", "error"];
     let folded = fold(name);
-    if known.contains(&folded.as_str()) {
+    if MEMBERS.contains(&folded.as_str()) {
         Refusal::ambiguous(format!("`{}` is read as `{folded}` by some servers alone", name.escape_debug()))
     } else {
         Refusal::malformed("a message has a member that JSON-RPC does not have")

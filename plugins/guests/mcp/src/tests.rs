@@ -253,9 +253,67 @@ fn how_it_comes() {
         "GET https://mcp.example/mcp\naccept: application/json, text/event-stream;q=0.9\n\n",
         "stream endpoint=/mcp",
     );
-    check::<Mcp>("GET https://mcp.example/.well-known/oauth-protected-resource\naccept: */*\n\n", "not-understood");
-    check::<Mcp>("GET https://mcp.example/mcp\n\n", "not-understood");
+    check::<Mcp>("GET https://mcp.example/mcp\n\n", "stream endpoint=/mcp + document endpoint=/mcp");
     check::<Mcp>("DELETE https://mcp.example/mcp\nmcp-session-id: 1868a90c\n\n", "session.end endpoint=/mcp");
+}
+
+#[test]
+fn what_else_is_read() {
+    let get = |path: &str, accept: &str, expect: &str| {
+        let path_only = path.split('?').next().unwrap();
+        let expect = expect.replace('@', &format!("endpoint={path_only}"));
+        check::<Mcp>(format!("GET https://mcp.example{path}\naccept: {accept}\n\n"), &expect);
+    };
+    get("/.well-known/oauth-protected-resource", "*/*", "document @");
+    get("/.well-known/oauth-protected-resource/mcp", "application/json", "document @");
+    get("/.well-known/oauth-authorization-server", "*/*", "document @");
+    get("/.well-known/openid-configuration", "*/*", "document @");
+    get("/metadata.json", "application/json", "document @");
+    // The server decides: both must be allowed.
+    get("/metadata.json", "*/*", "stream @ + document @");
+    get("/mcp", "application/json, text/*;q=0.1", "stream @ + document @");
+    get("/.well-known/other", "*/*", "stream @ + document @");
+    get("/a/.well-known/oauth-protected-resource", "*/*", "stream @ + document @");
+    get("/.well-known/oauth-protected-resource", "text/event-stream", "stream @ + document @");
+    get("/authorize?response_type=code&client_id=x", "text/html", "authorization.request @");
+    get("/mcp?response_type=code", "text/event-stream", "stream @ + authorization.request @");
+    get("/mcp?response_type=code", "*/*", "stream @ + authorization.request @");
+}
+
+#[test]
+fn authorization_at_the_server_itself() {
+    let form = |headers: &str, body: &str, expect: &str| {
+        let head = "POST https://mcp.example/token\ncontent-type: application/x-www-form-urlencoded";
+        let expect = expect.replace('@', "endpoint=/token");
+        check::<Mcp>(format!("{head}\n{headers}\n{body}"), &expect);
+    };
+    form("", "grant_type=authorization_code&code=secret", "authorization.token grant=authorization_code @");
+    form("", "grant_type=client_credentials&client_secret=s", "authorization.token grant=client_credentials @");
+    form("", "grant_type=refresh_token&grant_type=password", "ambiguous");
+    form("", "Grant_Type=refresh_token&grant_type=password", "not-understood");
+    form("", "grant_type=", "malformed");
+    form("", "grant_type=a%00", "malformed");
+    form("", "token=secret", "not-understood");
+    form("", "", "not-understood");
+    form("mcp-method: tools/call\n", "grant_type=authorization_code", "ambiguous");
+    // A message for servers that do not look at the content type.
+    form(
+        "",
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"&grant_type=x&y="}}"#,
+        "not-understood",
+    );
+
+    let register = r#""redirect_uris":["http://localhost/cb"],"token_endpoint_auth_method":"none""#;
+    body(&format!("{{{register}}}"), "authorization.register");
+    with("mcp-method: ping\n", &format!("{{{register}}}"), "ambiguous");
+    for member in ["method", "Method", "jsonrpc", "id", "params", "result", "error", "param\u{17f}"] {
+        let answer = testing::classify::<Mcp>(post_with("", &format!("{{{register},\"{member}\":\"ping\"}}")));
+        assert!(answer.is_err(), "{member}: {answer:?}");
+    }
+    body(&format!("{{{register},\"redirect_uris\":[]}}"), "ambiguous");
+    body(&format!("{{{register},\"Redirect_uris\":[]}}"), "ambiguous");
+    body(&format!("[{{{register}}}]"), "malformed");
+    body(r#"{"client_name":"x"}"#, "malformed");
 }
 
 #[test]
@@ -276,14 +334,19 @@ fn the_cases() {
         ("attack-batch", "tools.list + tools.call delete_file"),
         ("attack-case-of-method", "ambiguous"),
         ("attack-escaped-key", "ambiguous"),
+        ("attack-form-message", "not-understood"),
         ("attack-header-differs", "ambiguous"),
         ("attack-method-and-result", "ambiguous"),
         ("attack-notified-call", "malformed"),
         ("attack-tool-twice", "ambiguous"),
         ("attack-uri-upwards", "ambiguous"),
+        ("authorization-register", "authorization.register"),
+        ("authorization-request", "authorization.request"),
+        ("authorization-token", "authorization.token"),
         ("batch", "notification notifications/initialized + tools.list"),
         ("completion", "completion.complete"),
         ("discover", "server.discover"),
+        ("document", "document"),
         ("initialize", "initialize"),
         ("initialized", "notification notifications/initialized"),
         ("prompt-get", "prompts.get code_review"),
@@ -334,6 +397,7 @@ fn samples() -> Vec<Operation> {
             "logging.set_level" => operation.text("level", "debug"),
             "notification" => operation.text("method", "notifications/progress"),
             "request" => operation.text("method", "vendor/reset"),
+            "authorization.token" => operation.text("grant", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
             _ => operation,
         };
         operation.text("endpoint", "/v1/mcp")
@@ -344,7 +408,7 @@ fn samples() -> Vec<Operation> {
 #[test]
 fn examples_read_back() {
     let samples = samples();
-    assert_eq!(samples.len(), METHODS.len() + 5);
+    assert_eq!(samples.len(), METHODS.len() + 9);
     for operation in &samples {
         check_example::<Mcp>(operation);
     }
