@@ -24,6 +24,14 @@ pub(crate) fn run(root: &Path, rest: &[String]) -> Result<(), String> {
     process::run(command)
 }
 
+/// The SDK's and the plugins' own tests, on this machine's own architecture.
+pub(crate) fn test_natively(root: &Path) -> Result<(), String> {
+    let mut command = process::cargo(root);
+    command.args(["test", "--quiet", "--manifest-path", "plugins/guests/Cargo.toml"]);
+    command.arg("--target-dir").arg(root.join("target/guests-native"));
+    process::run(command)
+}
+
 /// Finds, or installs, a compiler for the plugins; the one that the shipped ones were built with if that can be had.
 /// What it is called on the command line of `narrowgate plugin build` is the answer.
 pub(crate) fn ensure(root: &Path) -> Result<&'static str, String> {

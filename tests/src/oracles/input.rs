@@ -2,7 +2,7 @@
 
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::locate::{Document, cedar_policies, line_column};
-use narrowgate_core::policy::{Policy, Role};
+use narrowgate_core::policy::{Endpoint, Policy, Role};
 use narrowgate_core::proposal::{Operation, Proposal};
 use narrowgate_core::request::{Authority, Host, Method, PathOptions, Port, QueryValue, Target};
 
@@ -176,7 +176,16 @@ fn policy_holds(policy: &Policy, role: Role) {
     assert_eq!(Policy::parse(&json, "again.json", role).as_ref(), Ok(policy), "written as:\n{json}");
     entries_are_found(policy, &yaml);
     entries_are_found(policy, &json);
-    let compiled = Compiled::policy(policy).unwrap_or_else(|error| panic!("{error}\nfor:\n{yaml}"));
+    let speaks = |endpoint: &Endpoint| endpoint.plugin().is_some();
+    let compiled = match Compiled::policy(policy) {
+        Ok(compiled) => compiled,
+        // Names of plugins are read as any other; that there are none here is the only thing that can be wrong.
+        Err(error) if policy.entries.values().flat_map(|entry| &entry.endpoints).any(speaks) => {
+            assert!(error.to_string().contains("there is no plugin named"), "{error}\nfor:\n{yaml}");
+            return;
+        }
+        Err(error) => panic!("{error}\nfor:\n{yaml}"),
+    };
     let parts = cedar_policies(compiled.text());
     assert_eq!(parts.len(), compiled.policies().policies().count(), "{}", compiled.text());
     assert_eq!(compiled.digest(), Compiled::policy(policy).unwrap().digest(), "compiling is a function");
