@@ -16,6 +16,7 @@ macro_rules! sdk {
 
 const SDK: &[(&str, &str)] = sdk![
     "Cargo.toml",
+    "src/arena.rs",
     "src/arguments.rs",
     "src/bindings.rs",
     "src/component.rs",
