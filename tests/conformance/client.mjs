@@ -15,6 +15,17 @@ const proxy = await start([url.port, ...listening.filter((port) => port !== url.
 // What a request may be sent again for: an authorization, and one with more scopes.
 const MOST_AUTHORIZATIONS = 3;
 
+let opened;
+// The stream over which the server asks the client. The client opens it by itself, and does not wait for it; what the
+// server asks before that is lost.
+const stream = new Promise((resolve) => (opened = resolve));
+async function fetch(target, init) {
+  const response = await proxy.fetch(target, init);
+  const streams = response.headers.get('content-type')?.startsWith('text/event-stream');
+  if ((init?.method ?? 'GET') === 'GET' && streams) opened();
+  return response;
+}
+
 /** Runs `send`; where the server wants an authorization first, gets it and runs `send` again. */
 async function authorized(provider, transport, send) {
   for (let left = MOST_AUTHORIZATIONS; ; left -= 1) {
@@ -36,7 +47,7 @@ async function connected(provider) {
   client.setRequestHandler(ElicitRequestSchema, async () => ({ action: 'accept', content: {} }));
   let transport;
   await authorized(provider, () => transport, async () => {
-    transport = new StreamableHTTPClientTransport(url, { fetch: proxy.fetch, authProvider: provider });
+    transport = new StreamableHTTPClientTransport(url, { fetch, authProvider: provider });
     await client.connect(transport);
   });
   return { client, transport };
@@ -48,6 +59,7 @@ async function callTools(calls) {
   const { client, transport } = await connected(provider);
   const run = (send) => authorized(provider, () => transport, send);
   await run(() => client.listTools());
+  if (scenario.startsWith('elicitation')) await stream;
   for (const [name, args] of calls) {
     await run(() => client.callTool({ name, arguments: args }));
   }
