@@ -13,7 +13,7 @@ mod operation;
 mod part;
 mod rest;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -99,7 +99,7 @@ impl Compiled {
     /// # Errors
     /// A plugin, an action or an attribute that the schema does not have, and values of another kind than the attribute's.
     pub fn policy_over(policy: &Policy, role: Role, schema: &Arc<Schema>) -> Result<Compiled, CompileError> {
-        let scope = Scope { role, schema, policy };
+        let scope = Scope { role, schema, spoken: spoken(policy, schema) };
         let mut made = Vec::new();
         for (key, entry) in &policy.entries {
             for (at, endpoint) in entry.endpoints.iter().enumerate() {
@@ -254,7 +254,17 @@ const COMPILED: &str = "compiled policy";
 struct Scope<'a> {
     role: Role,
     schema: &'a Schema,
-    policy: &'a Policy,
+    /// The hosts at which a plugin may speak.
+    spoken: BTreeSet<&'a HostPattern>,
+}
+
+/// The hosts that plugins speak for and those that the policy gives a plugin's protocol, once for all its rules.
+fn spoken<'a>(policy: &'a Policy, schema: &'a Schema) -> BTreeSet<&'a HostPattern> {
+    let plugins = schema.plugins();
+    let own = plugins.values().flat_map(|plugin| plugin.vocabulary.hosts());
+    let given = policy.entries.values().flat_map(|entry| &entry.endpoints);
+    let given = given.filter(|endpoint| endpoint.plugin().is_some_and(|name| plugins.contains_key(name)));
+    own.chain(given.map(|endpoint| &endpoint.host)).collect()
 }
 
 fn compile_endpoint(
@@ -354,15 +364,10 @@ impl Place<'_> {
     /// Whether a request that a rule here is about may be read by a plugin, and then is an operation. A ceiling and a
     /// deny are about such requests wherever they are.
     fn carries_operations(&self, effect: Effect) -> bool {
-        let plugins = self.scope.schema.plugins();
         if self.scope.role == Role::Ceiling || effect == Effect::Forbid {
-            return !plugins.is_empty();
+            return !self.scope.schema.plugins().is_empty();
         }
-        let here = &self.endpoint.host;
-        plugins.values().any(|plugin| plugin.vocabulary.hosts().iter().any(|host| host.overlaps(here)))
-            || self.scope.policy.entries.values().flat_map(|entry| &entry.endpoints).any(|endpoint| {
-                endpoint.plugin().is_some_and(|name| plugins.contains_key(name)) && endpoint.host.overlaps(here)
-            })
+        self.scope.spoken.iter().any(|host| host.overlaps(&self.endpoint.host))
     }
 
     fn origin(&self, effect: Effect, rule: Option<usize>) -> Origin {
