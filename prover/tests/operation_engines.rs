@@ -2,30 +2,20 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod plugins;
+mod solver;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use narrowgate_core::cedar::is_allowed;
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::policy::{Policy, Role};
 use narrowgate_core::schema::Schema;
-use narrowgate_prover::{Ceiling, Counterexample, Engine, Options, Solver, Verdict, prove};
+use narrowgate_prover::{Ceiling, Counterexample, Engine, Options, Verdict, prove};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-
-/// `NARROWGATE_SOLVER`, `cvc5` on the `PATH`, or what `cargo xtask tools` installed.
-fn solver() -> Solver {
-    if let Some(given) = std::env::var_os("NARROWGATE_SOLVER") {
-        return Solver::new(given);
-    }
-    let data = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from);
-    let data = data.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/share")));
-    let installed = data.unwrap_or_default().join("narrowgate/tools/bin/cvc5");
-    Solver::new(if installed.is_file() { installed } else { "cvc5".into() })
-}
+use solver::solver;
 
 fn compiled(text: &str, role: Role) -> Compiled {
     let schema = plugins::schema();

@@ -1,9 +1,11 @@
 //! The SMT engine: with a real solver, and with solvers that are missing, die, hang and lie.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod solver;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -12,6 +14,7 @@ use narrowgate_core::cedar::is_allowed;
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::policy::{Policy, Role};
 use narrowgate_prover::{Ceiling, Engine, Options, Outcome, Solver, Verdict, prove};
+use solver::solver;
 
 fn rules(rules: &str) -> String {
     endpoint(&format!("host: api.example.com, port: 443, protocol: rest, rules: [{rules}]"))
@@ -28,17 +31,6 @@ fn compiled(text: &str) -> Compiled {
     } else {
         Compiled::cedar(text, "policy.cedar").unwrap_or_else(|e| panic!("{e}\n{text}"))
     }
-}
-
-/// `NARROWGATE_SOLVER`, `cvc5` on the `PATH`, or what `cargo xtask tools` installed.
-fn solver() -> Solver {
-    if let Some(given) = std::env::var_os("NARROWGATE_SOLVER") {
-        return Solver::new(given);
-    }
-    let data = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from);
-    let data = data.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/share")));
-    let installed = data.unwrap_or_default().join("narrowgate/tools/bin/cvc5");
-    Solver::new(if installed.is_file() { installed } else { "cvc5".into() })
 }
 
 fn asked(policy: &str, bound: &str, engine: Option<Engine>, solver: Option<Solver>) -> Outcome {
