@@ -40,6 +40,7 @@ impl Candidate {
                 let (source, mut under) = rules(path)?;
                 before = under.clone();
                 under.on_miss = composed.on_miss;
+                under.filesystem = composed.filesystem.take().or(under.filesystem);
                 under.entries.append(&mut composed.entries);
                 // Two policies that are each valid may overlap (L4 beside inspected) where they meet.
                 let both = format!("{} over {}", policy.display(), path.display());

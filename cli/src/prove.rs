@@ -181,6 +181,7 @@ fn certify(proven: &Proven, policy: &Policy, out: &Path, key: &Path) -> Result<(
         expires: None,
         sandbox: String::new(),
         version: 0,
+        held: None,
     };
     let bundle = Bundle {
         sandbox: String::new(),

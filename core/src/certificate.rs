@@ -70,6 +70,9 @@ pub struct Containment {
     pub approved_at: i64,
     /// When the certificate stops being valid, in seconds since the Unix epoch.
     pub expires_at: Option<i64>,
+    /// The held request that is let through, once: such a statement puts no policy in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
 }
 
 /// Why an envelope does not certify a policy.
@@ -110,6 +113,14 @@ pub enum CertificateError {
         /// The digest of the plugin here, or `none`.
         here: String,
     },
+    /// About one held request, and not about what is in force; or about another held request.
+    #[error("the certificate is for {}, not for {}", purpose(certified), purpose(wanted))]
+    OtherPurpose {
+        /// The statement's held request.
+        certified: Option<String>,
+        /// The one that it was checked for.
+        wanted: Option<String>,
+    },
     /// Its time is over.
     #[error("the certificate has expired")]
     Expired,
@@ -120,6 +131,10 @@ impl CertificateError {
     pub fn is_about_keys(&self) -> bool {
         matches!(self, CertificateError::Untrusted | CertificateError::Retired { .. })
     }
+}
+
+fn purpose(held: &Option<String>) -> String {
+    held.as_ref().map_or_else(|| "a policy in force".to_owned(), |id| format!("held request {id}"))
 }
 
 /// A statement that holds, and the key that vouches for it.
@@ -142,7 +157,33 @@ pub fn verify(
     schema: &Schema,
     now: i64,
 ) -> Result<Certified, CertificateError> {
-    use CertificateError::{Expired, Malformed, OtherPlugin, OtherPolicy, OtherSchema};
+    check(envelope, keys, policy, schema, now, None)
+}
+
+/// As [`verify`], for the one held request that the statement names.
+///
+/// # Errors
+/// As [`verify`], and where the statement is for another request or for none.
+pub fn verify_held(
+    envelope: &Envelope,
+    keys: &[TrustedKey],
+    policy: Digest,
+    schema: &Schema,
+    now: i64,
+    held: &str,
+) -> Result<Certified, CertificateError> {
+    check(envelope, keys, policy, schema, now, Some(held))
+}
+
+fn check(
+    envelope: &Envelope,
+    keys: &[TrustedKey],
+    policy: Digest,
+    schema: &Schema,
+    now: i64,
+    held: Option<&str>,
+) -> Result<Certified, CertificateError> {
+    use CertificateError::{Expired, Malformed, OtherPlugin, OtherPolicy, OtherPurpose, OtherSchema};
     let opened = dsse::open(envelope, PAYLOAD_TYPE, keys, now)?;
     let statement: Statement =
         serde_json::from_slice(&opened.payload).map_err(|_| Malformed("payload is not a statement"))?;
@@ -155,6 +196,9 @@ pub fn verify(
     }
     if statement.predicate.verdict != "within" || statement.predicate.environments_checked == 0 {
         return Err(Malformed("certifies nothing"));
+    }
+    if statement.predicate.held.as_deref() != held {
+        return Err(OtherPurpose { certified: statement.predicate.held, wanted: held.map(str::to_owned) });
     }
     let [subject] = statement.subject.as_slice() else { return Err(Malformed("not exactly one subject")) };
     let (Some(certified), 1, "policy") = (subject.digest.get("sha256"), subject.digest.len(), subject.name.as_str())

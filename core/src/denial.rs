@@ -61,11 +61,29 @@ pub struct Denial {
     pub rule_missing: Option<Value>,
     /// `d_…`
     pub denial_id: String,
+    /// What became of it where it waited for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<HeldDenial>,
     /// What to do about it, in order.
     pub next_steps: Vec<Value>,
     /// The same for a reader of prose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_guidance: Option<String>,
+}
+
+/// How a request that waited for a person was denied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HeldDenial {
+    /// `h_…`
+    pub held_id: String,
+    /// Until when it could wait, RFC 3339.
+    pub deadline: String,
+    /// Who said no; absent where nobody answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_by: Option<String>,
+    /// Their words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// What was refused, as far as a denial may know it.
@@ -209,8 +227,20 @@ impl Denial {
             reason: refusal.reason,
             operation: request.operations.first().cloned(),
             operations: if request.operations.len() > 1 { request.operations } else { Vec::new() },
+            held: None,
             denial_id: id,
         }
+    }
+
+    /// Says that it waited for a person, and how that ended.
+    pub fn after_waiting(mut self, held: HeldDenial) -> Denial {
+        let by = held.decided_by.as_deref().map(|by| format!(" ({by})")).unwrap_or_default();
+        match &held.message {
+            Some(message) => self.detail.push_str(&format!("{by}: {message}")),
+            None => self.detail.push_str(&by),
+        }
+        self.held = Some(held);
+        self
     }
 
     /// The record of this denial at `time`, in RFC 3339.

@@ -29,6 +29,7 @@ pub mod denial;
 pub mod digest;
 pub mod dsse;
 pub mod finding;
+pub mod held;
 pub mod keys;
 pub mod locate;
 pub mod pattern;

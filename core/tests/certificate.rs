@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, HEXLOWER};
-use narrowgate_core::certificate::{self, Certified, Containment, PAYLOAD_TYPE, Statement, verify};
+use narrowgate_core::certificate::{self, Certified, Containment, PAYLOAD_TYPE, Statement, verify, verify_held};
 use narrowgate_core::digest::Digest;
 use narrowgate_core::dsse::{Envelope, Signature, TrustedKey, VerifyingKey, pre_authentication_encoding};
 use narrowgate_core::keys::{self, KeySet};
@@ -101,6 +101,7 @@ fn statement(schema: Digest) -> Statement {
         approver: "\u{e9}ve \"\u{1f511}\"\n</script>".to_owned(),
         approved_at: 1_700_000_000,
         expires_at: Some(1_800_000_000),
+        held: None,
     };
     Statement::new(policy(), proven)
 }
@@ -232,6 +233,35 @@ fn another_kind_of_document_is_no_certificate() {
     let mut envelope = signer.seal(PAYLOAD_TYPE, &payload);
     envelope.signatures[0].sig = bare;
     refused(&envelope, &keys, "not signed by a key");
+}
+
+#[test]
+fn a_certificate_for_one_held_request_is_for_nothing_else() {
+    let signer = Signer::new(1);
+    let keys = [signer.trusted(None)];
+    let mut held = good();
+    held.predicate.held = Some("h_1".to_owned());
+    let (in_force, held) = (good().to_bytes(), held.to_bytes());
+    for (payload, wanted, holds) in [
+        (&in_force, None, true),
+        (&in_force, Some("h_1"), false),
+        (&held, None, false),
+        (&held, Some("h_1"), true),
+        (&held, Some("h_2"), false),
+        (&held, Some(""), false),
+    ] {
+        let envelope = signer.seal(PAYLOAD_TYPE, payload);
+        let verified = match wanted {
+            None => verify(&envelope, &keys, policy(), &assumed(), 1_750_000_000),
+            Some(id) => verify_held(&envelope, &keys, policy(), &assumed(), 1_750_000_000, id),
+        };
+        match holds {
+            true => drop(verified.unwrap()),
+            false => {
+                assert!(matches!(verified, Err(certificate::CertificateError::OtherPurpose { .. })), "{verified:?}")
+            }
+        }
+    }
 }
 
 #[test]

@@ -162,6 +162,41 @@ fn yaml_round_trips() {
 }
 
 #[test]
+fn what_is_enforced_beside_the_rules_round_trips_and_is_certified() {
+    let plain = "version: 1\nnetwork_policies: {}";
+    let digest = |policy: &Policy| Compiled::policy(policy).unwrap().digest();
+    let mut digests = vec![digest(&Policy::parse(plain, "plain", Role::Policy).unwrap())];
+    for (line, expect) in [
+        ("on_miss: ask", "ask_timeout: \"120s\""),
+        ("on_miss: ask\nask_timeout: 5m", "ask_timeout: \"300s\""),
+        ("filesystem_policy: {}", "include_workdir: false"),
+        ("filesystem_policy: { read_only: [/usr/, /], read_write: [/tmp] }", "- /usr\n"),
+    ] {
+        let policy = Policy::parse(&format!("{line}\n{plain}"), "policy", Role::Policy).unwrap();
+        let yaml = policy.to_yaml();
+        assert!(yaml.contains(expect), "{yaml}");
+        assert_eq!(Policy::parse(&yaml, "again", Role::Policy).unwrap(), policy);
+        digests.push(digest(&policy));
+    }
+    let distinct: std::collections::BTreeSet<_> = digests.iter().collect();
+    assert_eq!(distinct.len(), digests.len());
+    for ceiling in ["on_miss: ask", "filesystem_policy: {}"] {
+        assert!(Policy::parse(&format!("{ceiling}\n{plain}"), "ceiling", Role::Ceiling).is_err(), "{ceiling}");
+    }
+}
+
+#[test]
+fn tcp_is_the_word_for_opaque_bytes() {
+    let policy = |protocol: &str| {
+        let text = format!(
+            "version: 1\nnetwork_policies: {{ db: {{ endpoints: [{{ host: db.example, port: 5432{protocol} }}] }} }}"
+        );
+        Policy::parse(&text, "policy", Role::Policy).unwrap()
+    };
+    assert_eq!(policy(", protocol: tcp"), policy(""));
+}
+
+#[test]
 fn errors_name_file_line_and_field() {
     let head = "version: 1\nnetwork_policies:\n";
     let entry = |endpoint: &str| format!("{head}  a:\n    endpoints:\n      - {endpoint}\n");
@@ -186,8 +221,11 @@ fn errors_name_file_line_and_field() {
             entry("{ host: \"*\", port: 443 }"),
             "f:5:17: /network_policies/a/endpoints/0/host: pattern \"*\", character 1: a wildcard needs a domain",
         ),
-        (entry("{ host: a.com, port: 443, protocol: GraphQL }"), "\"GraphQL\" is neither rest nor a plugin's name"),
-        (entry("{ host: a.com, port: 443, protocol: path }"), "\"path\" is neither rest nor a plugin's name"),
+        (
+            entry("{ host: a.com, port: 443, protocol: GraphQL }"),
+            "\"GraphQL\" is none of tcp, rest and the plugins' names",
+        ),
+        (entry("{ host: a.com, port: 443, protocol: path }"), "\"path\" is none of tcp, rest and the plugins' names"),
         (rules("action: contents.write"), "\"contents.write\" is not a plugin's action such as github::contents.write"),
         (rules("action: \"git::x\", method: GET"), "unknown field; the fields here are action, where"),
         (rules("action: \"git::x\", where: [a]"), "expected a map from attributes"),
@@ -218,7 +256,24 @@ fn errors_name_file_line_and_field() {
             ),
             "f:5:9: /network_policies/a/endpoints/0: this L4 endpoint would let through everything that a/endpoints/1 inspects",
         ),
-        ("version: 1\nfilesystem_policy: {}\nnetwork_policies: {}".into(), "nothing here would enforce it"),
+        ("version: 1\nlandlock: {}\nnetwork_policies: {}".into(), "nothing here would enforce it"),
+        ("version: 1\nfilesystem_policy: { read_only: [usr] }\nnetwork_policies: {}".into(), "not an absolute path"),
+        (
+            "version: 1\nfilesystem_policy: { read_only: [/usr/../etc] }\nnetwork_policies: {}".into(),
+            "not an absolute path",
+        ),
+        (
+            "version: 1\nfilesystem_policy: { read_write: [/home/*] }\nnetwork_policies: {}".into(),
+            "not an absolute path",
+        ),
+        ("version: 1\nfilesystem_policy: { execute: [/usr] }\nnetwork_policies: {}".into(), "unknown field"),
+        ("version: 1\non_miss: maybe\nnetwork_policies: {}".into(), "\"maybe\" is not one of deny, ask"),
+        ("version: 1\nask_timeout: 5s\nnetwork_policies: {}".into(), "nothing is asked without"),
+        ("version: 1\non_miss: ask\nask_timeout: 0s\nnetwork_policies: {}".into(), "not a time from 1s to 3600s"),
+        ("version: 1\non_miss: ask\nask_timeout: 61m\nnetwork_policies: {}".into(), "not a time from 1s to 3600s"),
+        ("version: 1\non_miss: ask\nask_timeout: 90\nnetwork_policies: {}".into(), "not a time from 1s to 3600s"),
+        ("version: 1\non_miss: ask\nask_timeout: +5s\nnetwork_policies: {}".into(), "not a time from 1s to 3600s"),
+        (entry("{ host: a.com, port: 443, protocol: tcp, access: full }"), "needs an inspected endpoint"),
         (format!("{}1{}", "[".repeat(70), "]".repeat(70)), "nested deeper than 64 levels"),
     ];
     for (text, expect) in cases {

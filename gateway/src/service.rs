@@ -154,8 +154,14 @@ impl Service {
         policy_yaml: String,
     ) -> Result<NewVersion, Failure> {
         let now = clock::now();
-        let approval =
-            Approval { approver: approver.to_owned(), time: now, expires: None, sandbox: sandbox.to_owned(), version };
+        let approval = Approval {
+            approver: approver.to_owned(),
+            time: now,
+            expires: None,
+            sandbox: sandbox.to_owned(),
+            version,
+            held: None,
+        };
         let envelope = proven.certify(signer.signing(), &approval);
         let certificate = serde_json::to_string(&envelope)
             .map_err(|e| Failure::Internal(format!("a certificate does not serialise: {e}")))?;

@@ -114,6 +114,7 @@ impl Proven {
             approver: approval.approver.clone(),
             approved_at: approval.time,
             expires_at: approval.expires,
+            held: approval.held.clone(),
         };
         key.sign(&Statement::new(self.digests.policy, predicate))
     }

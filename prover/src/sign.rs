@@ -26,6 +26,8 @@ pub struct Approval {
     pub sandbox: String,
     /// The policy's version there.
     pub version: u64,
+    /// The one held request that it is for, where it is not to come into force.
+    pub held: Option<String>,
 }
 
 /// Why there is no key.

@@ -489,7 +489,8 @@ fn a_proof_becomes_a_certificate_for_its_policy_only() {
     let outcome = prove(&policy, &Ceiling::open(), &Options::default());
     let Verdict::Within(proven) = &outcome.verdict else { panic!() };
     let (bytes, key) = SigningKey::generate().unwrap();
-    let approval = Approval { approver: "ann".into(), time: 10, expires: Some(20), sandbox: "s".into(), version: 3 };
+    let approval =
+        Approval { approver: "ann".into(), time: 10, expires: Some(20), sandbox: "s".into(), version: 3, held: None };
     let envelope = proven.certify(&SigningKey::from_pkcs8(&bytes).unwrap(), &approval);
     let keys = [key.verifying_key().into()];
     let statement = verify(&envelope, &keys, policy.digest(), Schema::standard(), 15).unwrap().statement;

@@ -29,7 +29,7 @@ pub use part::Region;
 
 use crate::digest::Digest;
 use crate::pattern::{HostForm, HostPattern};
-use crate::policy::{Allow, Endpoint, Entry, Policy, Role, Rule, Traffic};
+use crate::policy::{Allow, Endpoint, Entry, OnMiss, Policy, Role, Rule, Traffic};
 use crate::schema::Schema;
 use crate::vocabulary::{PluginName, Vocabulary};
 
@@ -108,7 +108,10 @@ impl Compiled {
         }
         let mut origins = BTreeMap::new();
         let mut policies = PolicySet::new();
-        let mut text = String::new();
+        let mut text = match role {
+            Role::Policy => preamble(policy),
+            Role::Ceiling => String::new(),
+        };
         for (origin, template) in made {
             let id = template.id.0.to_string();
             let invalid =
@@ -265,6 +268,18 @@ fn spoken<'a>(policy: &'a Policy, schema: &'a Schema) -> BTreeSet<&'a HostPatter
     let given = policy.entries.values().flat_map(|entry| &entry.endpoints);
     let given = given.filter(|endpoint| endpoint.plugin().is_some_and(|name| plugins.contains_key(name)));
     own.chain(given.map(|endpoint| &endpoint.host)).collect()
+}
+
+/// What is enforced beside the rules, as comments: it is no question for the prover, and a certificate covers it all the same.
+fn preamble(policy: &Policy) -> String {
+    let mut text = String::new();
+    if let OnMiss::Ask { timeout } = policy.on_miss {
+        text.push_str(&format!("// on_miss: ask, ask_timeout: {timeout}s\n\n"));
+    }
+    if let Some(filesystem) = &policy.filesystem {
+        text.push_str(&format!("// filesystem_policy: {}\n\n", filesystem.to_json()));
+    }
+    text
 }
 
 fn compile_endpoint(

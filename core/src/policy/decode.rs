@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Access, Allow, Endpoint, Entry, OnMiss, OperationRule, ParseError, ParseErrors, Policy, Rest, RestRule, Role, Rule,
-    Traffic, Wanted,
+    Access, Allow, DEFAULT_ASK, Endpoint, Entry, MAX_ASK, MIN_ASK, OnMiss, OperationRule, ParseError, ParseErrors,
+    Policy, Rest, RestRule, Role, Rule, Traffic, Wanted,
 };
 use crate::pattern::{BinaryPattern, Glob, HostPattern, MethodPattern, PathPattern, ValuePattern};
 use crate::request::{PathOptions, Port};
@@ -174,7 +174,7 @@ impl<'f> Decoder<'f> {
         }
     }
 
-    fn flag(&mut self, spot: &Spot<'_>) -> Option<bool> {
+    pub(crate) fn flag(&mut self, spot: &Spot<'_>) -> Option<bool> {
         match &spot.node.value {
             Value::Scalar { text, plain: true } if text == "true" => Some(true),
             Value::Scalar { text, plain: true } if text == "false" => Some(false),
@@ -194,14 +194,19 @@ impl<'f> Decoder<'f> {
 
     fn policy(&mut self, root: &Spot<'_>) -> Option<Policy> {
         let spot = Spot { node: root.node, pointer: root.pointer.clone() };
-        let fields = self.fields(spot, &["version", "on_miss", "network_policies"])?;
+        let known = ["version", "on_miss", "ask_timeout", "filesystem_policy", "network_policies"];
+        let fields = self.fields(spot, &known)?;
         let version = self.required(&fields, "version");
         if let Some(spot) = version {
             self.choice(&spot, &[("1", ())]);
         }
-        let on_miss = match fields.get("on_miss") {
-            Some(spot) => self.choice(&spot, &[("deny", OnMiss::Deny)]),
-            None => Some(OnMiss::Deny),
+        let on_miss = self.on_miss(&fields);
+        let filesystem = match fields.get("filesystem_policy") {
+            Some(spot) if self.role == Role::Ceiling => {
+                self.fail(&spot, "a ceiling bounds the network; filesystem_policy belongs in a policy")
+            }
+            Some(spot) => self.filesystem(spot).map(Some),
+            None => Some(None),
         };
         let spot = self.required(&fields, "network_policies")?;
         let Value::Map(items) = &spot.node.value else {
@@ -217,11 +222,42 @@ impl<'f> Decoder<'f> {
                 None => complete = false,
             }
         }
-        let policy = Policy { on_miss: on_miss?, entries };
+        let policy = Policy { on_miss: on_miss?, filesystem: filesystem?, entries };
         if complete && self.role == Role::Policy {
             self.layers(&policy, &fields);
         }
         Some(policy)
+    }
+
+    fn on_miss(&mut self, fields: &Fields<'_>) -> Option<OnMiss> {
+        let asks = match fields.get("on_miss") {
+            Some(spot) if self.role == Role::Ceiling => self.choice(&spot, &[("deny", false)])?,
+            Some(spot) => self.choice(&spot, &[("deny", false), ("ask", true)])?,
+            None => false,
+        };
+        match (asks, fields.get("ask_timeout")) {
+            (false, None) => Some(OnMiss::Deny),
+            (false, Some(spot)) => self.fail(&spot, "nothing is asked without \"on_miss: ask\""),
+            (true, None) => Some(OnMiss::Ask { timeout: DEFAULT_ASK }),
+            (true, Some(spot)) => Some(OnMiss::Ask { timeout: self.ask_timeout(&spot)? }),
+        }
+    }
+
+    fn ask_timeout(&mut self, spot: &Spot<'_>) -> Option<u32> {
+        let text = self.text(spot)?;
+        let number = |digits: &str, unit: u32| {
+            let plain = !digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit());
+            digits.parse::<u32>().ok().filter(|_| plain)?.checked_mul(unit)
+        };
+        let seconds = match (text.strip_suffix('s'), text.strip_suffix('m')) {
+            (Some(digits), _) => number(digits, 1),
+            (_, Some(digits)) => number(digits, 60),
+            _ => None,
+        };
+        match seconds {
+            Some(seconds) if (MIN_ASK..=MAX_ASK).contains(&seconds) => Some(seconds),
+            _ => self.fail(spot, format!("{text:?} is not a time from {MIN_ASK}s to {MAX_ASK}s, such as 120s or 5m")),
+        }
     }
 
     /// Keys become Cedar policy ids and JSON pointers, so they are kept plain.
@@ -296,7 +332,9 @@ impl<'f> Decoder<'f> {
             None => Some(false),
         };
         let traffic = match fields.get("protocol") {
-            Some(spot) => match self.protocol(&spot) {
+            // The same in a word as leaving it out.
+            Some(spot) if self.text(&spot) == Some("tcp") => self.opaque(&fields),
+            Some(spot) => match self.plugin(&spot) {
                 Some(protocol) => self.rest(&fields, protocol).map(Traffic::Rest),
                 None => None,
             },
@@ -356,13 +394,13 @@ impl<'f> Decoder<'f> {
         }
     }
 
-    /// `rest`, or a plugin's name; whether there is such a plugin is known where policies are compiled.
-    fn protocol(&mut self, spot: &Spot<'_>) -> Option<Option<PluginName>> {
+    /// A plugin's name, if it is not `rest`; whether there is such a plugin is known where policies are compiled.
+    fn plugin(&mut self, spot: &Spot<'_>) -> Option<Option<PluginName>> {
         match self.text(spot)? {
             "rest" => Some(None),
             name => match PluginName::parse(name) {
                 Ok(name) => Some(Some(name)),
-                Err(_) => self.fail(spot, format!("{name:?} is neither rest nor a plugin's name")),
+                Err(_) => self.fail(spot, format!("{name:?} is none of tcp, rest and the plugins' names")),
             },
         }
     }
@@ -582,8 +620,8 @@ fn too_many(what: &str) -> String {
 
 fn unknown_field(key: &str, known: &[&str]) -> String {
     let later = match key {
-        "filesystem_policy" | "landlock" | "process" => Some("is the sandbox's, and nothing here would enforce it"),
-        "ask_timeout" | "max_uses" | "allowed_ips" | "tls" => Some("is not enforced by this version"),
+        "landlock" | "process" => Some("is the sandbox's, and nothing here would enforce it"),
+        "max_uses" | "allowed_ips" | "tls" => Some("is not enforced by this version"),
         _ => None,
     };
     if let Some(why) = later {

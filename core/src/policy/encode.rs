@@ -12,10 +12,19 @@ impl Policy {
     pub fn to_json(&self) -> Value {
         let entries: Map<String, Value> =
             self.entries.iter().map(|(key, entry)| (key.clone(), entry.to_json())).collect();
-        let on_miss = match self.on_miss {
-            OnMiss::Deny => "deny",
-        };
-        json!({ "version": 1, "on_miss": on_miss, "network_policies": entries })
+        let mut out = Map::from_iter([("version".to_owned(), json!(1))]);
+        match self.on_miss {
+            OnMiss::Deny => drop(out.insert("on_miss".into(), json!("deny"))),
+            OnMiss::Ask { timeout } => {
+                out.insert("on_miss".into(), json!("ask"));
+                out.insert("ask_timeout".into(), json!(format!("{timeout}s")));
+            }
+        }
+        if let Some(filesystem) = &self.filesystem {
+            out.insert("filesystem_policy".into(), filesystem.to_json());
+        }
+        out.insert("network_policies".into(), Value::Object(entries));
+        Value::Object(out)
     }
 
     /// The policy as YAML; [`Policy::parse`] reads it back to an equal policy.

@@ -13,7 +13,19 @@ pub fn policy() -> Value {
         "additionalProperties": false,
         "properties": {
             "version": { "const": 1 },
-            "on_miss": { "enum": ["deny"], "description": "What happens to a request that no rule allows." },
+            "on_miss": { "enum": ["deny", "ask"], "description":
+                "What happens to a request that no rule allows: it is denied, or waits for a person." },
+            "ask_timeout": { "type": "string", "pattern": "^[1-9][0-9]*[sm]$", "description":
+                "With on_miss: ask, how long a request waits: 1s to 60m; left out, 120s." },
+            "filesystem_policy": {
+                "type": "object", "additionalProperties": false,
+                "description": "What of the file system a command under `narrowgate run` may use; left out: not bounded.",
+                "properties": {
+                    "include_workdir": { "type": "boolean", "description": "The working directory may be written." },
+                    "read_only": { "$ref": "#/$defs/paths" },
+                    "read_write": { "$ref": "#/$defs/paths" }
+                }
+            },
             "network_policies": {
                 "type": "object",
                 "propertyNames": { "pattern": "^[A-Za-z0-9_.-]{1,100}$" },
@@ -92,6 +104,7 @@ pub fn credentials() -> Value {
 
 fn definitions() -> Value {
     json!({
+        "paths": { "type": "array", "maxItems": 256, "items": { "type": "string", "pattern": "^/" } },
         "port": { "type": "integer", "minimum": 1, "maximum": 65535 },
         "rules": { "type": "array", "minItems": 1, "items": {
             "type": "object", "additionalProperties": false, "required": ["allow"],
@@ -154,7 +167,7 @@ fn definitions() -> Value {
                 "port": { "$ref": "#/$defs/port" },
                 "ports": { "type": "array", "minItems": 1, "items": { "$ref": "#/$defs/port" } },
                 "protocol": { "type": "string", "pattern": "^[a-z][a-z0-9_]{0,31}$", "description":
-                    "rest, or a plugin's name. Left out: opaque bytes (L4)." },
+                    "tcp, rest, or a plugin's name. Left out: tcp, opaque bytes (L4)." },
                 "access": { "enum": ["read-only", "read-write", "full"] },
                 "rules": { "$ref": "#/$defs/rules" },
                 "deny_rules": { "type": "array", "items": {

@@ -6,12 +6,14 @@
 mod clash;
 mod decode;
 mod encode;
+mod filesystem;
 pub mod json_schema;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 pub(crate) use decode::{Decoder, Spot};
+pub use filesystem::Filesystem;
 
 use crate::denial::DeniedOperation;
 use crate::pattern::{BinaryPattern, Glob, HostPattern, MethodPattern, PathPattern, ValueForm, ValuePattern};
@@ -23,6 +25,8 @@ use crate::vocabulary::PluginName;
 pub struct Policy {
     /// What happens to a request that no rule allows.
     pub on_miss: OnMiss,
+    /// What of the file system a confined command may use; `None` where that is not bounded.
+    pub filesystem: Option<Filesystem>,
     /// The entries of `network_policies`, by key.
     pub entries: BTreeMap<String, Entry>,
 }
@@ -33,7 +37,19 @@ pub enum OnMiss {
     /// It is denied.
     #[default]
     Deny,
+    /// It waits for a person, if it could be granted inside the ceiling.
+    Ask {
+        /// For so many seconds, from [`MIN_ASK`] to [`MAX_ASK`].
+        timeout: u32,
+    },
 }
+
+/// How long a request waits where the policy does not say, in seconds.
+pub const DEFAULT_ASK: u32 = 120;
+/// The shortest wait that a policy can name, in seconds.
+pub const MIN_ASK: u32 = 1;
+/// The longest, in seconds.
+pub const MAX_ASK: u32 = 3600;
 
 /// Some endpoints, for some binaries.
 #[derive(Debug, Clone, PartialEq, Eq)]

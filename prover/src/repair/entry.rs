@@ -7,7 +7,7 @@ use std::time::Instant;
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::denial::DenialRecord;
 use narrowgate_core::pattern::{BinaryPattern, MethodPattern};
-use narrowgate_core::policy::{Entry, OnMiss, Policy, Role, Rule};
+use narrowgate_core::policy::{Entry, Policy, Role, Rule};
 use narrowgate_core::schema::Schema;
 
 use super::hints::Hints;
@@ -214,7 +214,7 @@ impl Task<'_> {
     }
 
     fn compiled(&self, entries: BTreeMap<String, Entry>) -> Option<Compiled> {
-        let policy = Policy { on_miss: OnMiss::Deny, entries };
+        let policy = Policy { entries, ..Policy::default() };
         Compiled::policy_over(&policy, Role::Policy, self.schema()).ok()
     }
 

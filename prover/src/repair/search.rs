@@ -17,7 +17,7 @@ use std::time::Instant;
 use narrowgate_core::compile::Compiled;
 use narrowgate_core::denial::DenialRecord;
 use narrowgate_core::pattern::{BinaryPattern, HostPattern, PathPattern};
-use narrowgate_core::policy::{Entry, OnMiss, Policy, RestRule, Role};
+use narrowgate_core::policy::{Entry, Policy, RestRule, Role};
 use narrowgate_core::request::Host;
 
 use super::cut::{action_hole, cut, exceptions, exempt, forbidden, hole_breadth, with_ports};
@@ -330,7 +330,7 @@ impl<'a> Search<'a> {
     }
 
     fn compiled(&self, entries: BTreeMap<String, Entry>) -> Option<Compiled> {
-        let policy = Policy { on_miss: OnMiss::Deny, entries };
+        let policy = Policy { entries, ..Policy::default() };
         Compiled::policy_over(&policy, Role::Policy, self.ceiling.compiled().schema()).ok()
     }
 

@@ -45,6 +45,7 @@ impl Signer {
             approver: "test".to_owned(),
             approved_at: 0,
             expires_at: None,
+            held: None,
         };
         change(&mut proven);
         let payload = Statement::new(hash, proven).to_bytes();

@@ -25,7 +25,8 @@ fn forged(stolen: &[u8], version: u64) -> Bundle {
     let policy = Policy::parse(yaml, "forged", Role::Policy).unwrap();
     let outcome = prove(&Compiled::policy(&policy).unwrap(), &Ceiling::open(), &Options::default());
     let Verdict::Within(proven) = outcome.verdict else { panic!("everything is inside nothing") };
-    let approval = Approval { approver: "thief".into(), time: 0, expires: None, sandbox: "dev".into(), version };
+    let approval =
+        Approval { approver: "thief".into(), time: 0, expires: None, sandbox: "dev".into(), version, held: None };
     Bundle {
         sandbox: "dev".into(),
         version,
@@ -213,7 +214,8 @@ async fn what_the_old_key_signed_ends_with_it() {
     let policy = Policy::parse(&first.policy_yaml, "again", Role::Policy).unwrap();
     let compiled = Compiled::policy(&policy).unwrap();
     let Verdict::Within(proven) = prove(&compiled, &Ceiling::open(), &Options::default()).verdict else { panic!() };
-    let approval = Approval { approver: "ann".into(), time: now, expires: None, sandbox: "dev".into(), version: 3 };
+    let approval =
+        Approval { approver: "ann".into(), time: now, expires: None, sandbox: "dev".into(), version: 3, held: None };
     let certificate = proven.certify(&SigningKey::from_pkcs8(&old).unwrap(), &approval);
     plant(&system, &Bundle { version: 3, certificate, ..first });
     system.start_proxy().await;
