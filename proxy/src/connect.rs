@@ -17,6 +17,7 @@ use crate::body::{Body, empty};
 use crate::exchange::Conversation;
 use crate::forward::Wire;
 use crate::grant::Watch;
+use crate::held;
 use crate::policy_local;
 use crate::respond::{Attempt, Denied, bad_gateway, error};
 use crate::server;
@@ -59,7 +60,7 @@ async fn answer(
         Ok(to) => to,
         Err(why) => return deny(&Attempt::nowhere(request.method()), Denied::malformed(&why)),
     };
-    let attempt = Attempt::tunnel(&to);
+    let mut attempt = Attempt::tunnel(&to);
     if to.host.as_str() == policy_local::HOST {
         let message = "policy.local speaks plain HTTP: GET http://policy.local/v1/skill through the proxy";
         return error(StatusCode::BAD_REQUEST, "policy_local_is_plain_http", message, json!({}));
@@ -74,7 +75,23 @@ async fn answer(
         return deny(&attempt, Denied::new(Reason::PolicyUnavailable));
     };
     match policy.snapshot.route(&who.process, &to.host, to.port, now) {
-        Route::Deny(refusal) => deny(&attempt, refusal.into()),
+        Route::Deny(refusal) => {
+            let (denied, client) = (Denied::from(refusal), (shared, peer));
+            // A person is asked about a request, which says what is wanted, rather than about a host.
+            if held::asks(policy, &denied) && [Port::HTTP, Port::HTTPS].contains(&to.port) {
+                let conversation = Arc::new(Conversation::new(shared.clone(), peer.clone()));
+                shared.tasks.spawn(inspect(conversation, to, upgrade));
+                return Response::new(empty());
+            }
+            match held::stream(client, who, &to, &mut attempt, denied, enforced).await {
+                Ok(held::Passed { permit, watch, .. }) => {
+                    let mut response = opaque(shared, peer, who, &attempt, &permit, &watch, upgrade).await;
+                    attempt.mark(&mut response);
+                    response
+                }
+                Err(denied) => shared.deny(who, &attempt, denied, shared.active.load(self::now()).as_deref()),
+            }
+        }
         Route::Opaque(permit) => opaque(shared, peer, who, &attempt, &permit, &watch, upgrade).await,
         Route::Inspect => {
             let conversation = Arc::new(Conversation::new(shared.clone(), peer.clone()));

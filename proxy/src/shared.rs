@@ -19,7 +19,8 @@ use crate::audit::{AuditError, AuditLog, Event, What};
 use crate::ca::CertificateAuthority;
 use crate::denials::Denials;
 use crate::dial::Dialer;
-use crate::identity::{Evidence, Identity, identify};
+use crate::held::Held;
+use crate::identity::{Evidence, Execution, Identity, identify};
 
 /// An owner that came later than the last search, beside those that were found, is noticed this late at most.
 const SEARCH: Duration = Duration::from_millis(250);
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) audit: Option<AuditLog>,
     pub(crate) active: Active,
     pub(crate) denials: Denials,
+    pub(crate) held: Held,
     pub(crate) gateway: GatewayClient,
     pub(crate) proposals: bool,
     pub(crate) tasks: TaskTracker,
@@ -62,6 +64,15 @@ pub(crate) struct Who {
     pub(crate) process: Process,
     /// Several programs share the connection, or did: no request on it has one author.
     pub(crate) refusal: Option<String>,
+    /// Which run of its executable it is; `None` for a process that is not identified.
+    pub(crate) execution: Option<Execution>,
+}
+
+impl Who {
+    /// Its command line without secrets; empty where it is not known.
+    pub(crate) fn command(&self) -> String {
+        String::new()
+    }
 }
 
 /// One client connection, and who is at the other end. Connections change hands: ask anew for every decision.
@@ -92,6 +103,12 @@ impl Peer {
     ) -> Arc<Peer> {
         let found = Mutex::new(search(client, proxy, sandbox).await);
         Arc::new(Peer { client, proxy, sandbox: sandbox.to_owned(), found, _slot: slot })
+    }
+
+    /// Whether those that were found still have the connection, at the price of a few reads: for looks that are many.
+    pub(crate) fn stands(&self) -> bool {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.evidence.as_ref().is_some_and(Evidence::stands)
     }
 
     /// Who owns the connection now.
@@ -138,7 +155,8 @@ async fn search(client: SocketAddr, proxy: SocketAddr, sandbox: &str) -> Found {
         Ok((Identity::Ambiguous(why), _)) => (nobody, Some(why), None),
         Err(_) => (nobody, Some("the client could not be identified".to_owned()), None),
     };
-    Found { who: Arc::new(Who { process, refusal }), evidence, searched }
+    let execution = evidence.as_ref().and_then(Evidence::execution);
+    Found { who: Arc::new(Who { process, refusal, execution }), evidence, searched }
 }
 
 /// Seconds since the Unix epoch, the one clock of every decision.

@@ -74,7 +74,21 @@ impl Owner {
     }
 }
 
+/// One run of an executable: a process, told apart from a later one that is given the same pid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Execution {
+    pub(crate) pid: i32,
+    /// In clock ticks since the system started.
+    pub(crate) started: u64,
+}
+
 impl Evidence {
+    /// The owner that runs the longest: those that share its socket are its children.
+    pub(crate) fn execution(&self) -> Option<Execution> {
+        let oldest = self.owners.iter().min_by_key(|owner| (owner.started, owner.pid))?;
+        Some(Execution { pid: oldest.pid, started: oldest.started })
+    }
+
     /// Whether each of the owners is still the same process, running the same file, with the same socket. Some tens of
     /// microseconds; does not see an owner that came later.
     pub(crate) fn stands(&self) -> bool {
