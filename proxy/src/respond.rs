@@ -157,6 +157,8 @@ impl Attempt {
     fn flow(&self, who: &Who, outcome: Outcome) -> Flow {
         Flow {
             process: who.process.clone(),
+            pid: who.execution.map(|execution| execution.pid),
+            command: who.command.as_ref().map(ToString::to_string),
             host: self.host.clone(),
             port: self.port.get(),
             outcome,

@@ -53,7 +53,7 @@ pub(crate) async fn listen(shared: Arc<Shared>, listener: TcpListener) {
                 let shared = shared.clone();
                 shared.tasks.clone().spawn(async move {
                     let Ok(proxy) = stream.local_addr() else { return };
-                    let peer = Peer::identify(client, proxy, &shared.sandbox, slot).await;
+                    let peer = Peer::identify(client, proxy, &shared.sandbox, None, slot).await;
                     serve(shared, peer, stream).await;
                 });
             }

@@ -117,7 +117,7 @@ impl Case<'_> {
             binary: self.who.process.path.clone(),
             sha256: self.who.process.sha256.clone(),
             ancestors: self.who.process.ancestors.clone(),
-            command: self.who.command(),
+            command: self.who.command.as_ref().map(|line| line.as_str().to_owned()).unwrap_or_default(),
         }
     }
 
