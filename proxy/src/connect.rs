@@ -7,7 +7,7 @@ use hyper_util::rt::TokioIo;
 use narrowgate_core::request::Authority;
 use serde_json::json;
 
-use crate::body::{Body, empty};
+use crate::body::Body;
 use crate::policy_local;
 use crate::respond::{Attempt, Denied, error};
 use crate::shared::{Who, now};
@@ -28,12 +28,13 @@ pub(crate) async fn connect(client: &Client, who: &Who, mut request: Request<Inc
         }
         Ok(to) => match client.open(who, &to).await {
             Ok(opened) => {
+                let response = opened.response();
                 client.shared.tasks.spawn(async move {
                     if let Ok(tunnel) = upgrade.await {
                         opened.serve(TokioIo::new(tunnel)).await;
                     }
                 });
-                return Response::new(empty());
+                return response;
             }
             Err(closed) => closed.response,
         },
