@@ -4,8 +4,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::exit::Ended;
 use crate::{
-    check, compile, completions, demo, explain, gateway, key, man, plugin, prove, proxy, rule, sandbox, up, verify,
-    version,
+    check, compile, completions, demo, explain, gateway, key, man, plugin, prove, proxy, rule, run, sandbox, up,
+    verify, version,
 };
 
 const AFTER: &str = "\
@@ -42,6 +42,7 @@ enum Verb {
     Up(up::Up),
     Gateway(gateway::Gateway),
     Proxy(proxy::Proxy),
+    Run(run::Run),
     Sandbox(sandbox::Sandbox),
     Rule(rule::Rule),
     Key(key::Key),
@@ -67,6 +68,7 @@ impl Cli {
             Verb::Up(verb) => verb.run(),
             Verb::Gateway(verb) => verb.run(),
             Verb::Proxy(verb) => verb.run(remote),
+            Verb::Run(verb) => verb.run(remote),
             Verb::Sandbox(verb) => verb.run(remote),
             Verb::Rule(verb) => verb.run(remote),
             Verb::Key(verb) => verb.run(remote),

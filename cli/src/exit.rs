@@ -17,6 +17,8 @@ pub(crate) enum Exit {
     Disagreed,
     /// Ended by Ctrl-C.
     Interrupted,
+    /// As a command ended that was run.
+    Command(u8),
 }
 
 impl Exit {
@@ -29,6 +31,7 @@ impl Exit {
             Exit::Undecided => 3,
             Exit::Disagreed => 4,
             Exit::Interrupted => 130,
+            Exit::Command(code) => code,
         }
     }
 }

@@ -23,6 +23,7 @@ mod plugins;
 mod prove;
 mod proxy;
 mod rule;
+mod run;
 mod runtime;
 mod sandbox;
 mod sarif;
@@ -40,6 +41,10 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    // Started again by itself, to confine a command: before there is a second thread.
+    if let Some(code) = narrowgate_sandbox::stage_main(std::env::args_os()) {
+        return code;
+    }
     let exit = args::Cli::parse().run().unwrap_or_else(|failure| {
         output::complain(&failure);
         failure.exit()

@@ -10,7 +10,9 @@ use narrowgate_core::policy::Policy;
 use narrowgate_gateway::{Config as GatewayConfig, Gateway};
 use narrowgate_plugins::Plugins;
 use narrowgate_prover::Solver;
-use narrowgate_proxy::{Config as ProxyConfig, GatewayClient, Proxy, ResolveEntry};
+use narrowgate_proxy::held::Event;
+use narrowgate_proxy::{Config as ProxyConfig, Doors, GatewayClient, Proxy, ResolveEntry};
+use tokio::sync::mpsc::Sender;
 
 use crate::client::{connect, segment};
 use crate::environment::{self, Trust};
@@ -39,6 +41,14 @@ impl From<Mode> for narrowgate_gateway::Mode {
     }
 }
 
+/// Where the proxy's clients come from.
+pub(crate) enum Listen {
+    /// This machine.
+    At(SocketAddr),
+    /// A namespace of their own, whose policy of the file system is enforced there.
+    Inside(Doors),
+}
+
 /// What to start.
 pub(crate) struct Setup {
     pub(crate) data: PathBuf,
@@ -52,11 +62,13 @@ pub(crate) struct Setup {
     pub(crate) lease: Duration,
     pub(crate) plugins: Plugins,
     pub(crate) solver: Option<Solver>,
-    pub(crate) listen: SocketAddr,
+    pub(crate) listen: Listen,
     pub(crate) gateway_listen: SocketAddr,
     pub(crate) resolve: Vec<ResolveEntry>,
     pub(crate) upstream_ca: Option<PathBuf>,
-    pub(crate) audit_log: PathBuf,
+    pub(crate) audit_log: Option<PathBuf>,
+    /// Who is told what waits and what is denied.
+    pub(crate) observer: Option<Sender<Event>>,
 }
 
 /// A running gateway and proxy.
@@ -89,13 +101,18 @@ impl Stack {
         })
         .await
         .map_err(Failure::invalid)?;
-        match start_proxy(&setup, &data, &gateway).await {
+        match start_proxy(setup, &data, &gateway).await {
             Ok(proxy) => Ok(Stack { gateway, proxy, data }),
             Err(failure) => {
                 gateway.shutdown().await;
                 Err(failure)
             }
         }
+    }
+
+    /// The proxy, which enforces.
+    pub(crate) fn proxy(&self) -> &Proxy {
+        &self.proxy
     }
 
     pub(crate) fn gateway_url(&self) -> String {
@@ -146,17 +163,26 @@ impl Stack {
     }
 }
 
-async fn start_proxy(setup: &Setup, data: &Path, gateway: &Gateway) -> Result<Proxy, Failure> {
+async fn start_proxy(setup: Setup, data: &Path, gateway: &Gateway) -> Result<Proxy, Failure> {
     let token_file = data.join(format!("sandbox-{}.token", setup.sandbox));
-    ensure_sandbox(setup, gateway, &token_file).await?;
+    ensure_sandbox(&setup, gateway, &token_file).await?;
     let mut config = ProxyConfig::new(setup.sandbox.clone(), connect(&gateway.url(), &token_file)?, data);
-    config.plugins = setup.plugins.clone();
-    config.listen = setup.listen;
-    config.resolve = setup.resolve.clone();
-    config.upstream_ca = setup.upstream_ca.clone();
-    config.audit_log = Some(setup.audit_log.clone());
-    config.plugins = setup.plugins.clone();
-    Proxy::start(config).await.map_err(Failure::invalid)
+    config.plugins = setup.plugins;
+    config.resolve = setup.resolve;
+    config.upstream_ca = setup.upstream_ca;
+    config.audit_log = setup.audit_log;
+    config.observer = setup.observer;
+    let started = match setup.listen {
+        Listen::At(addr) => {
+            config.listen = addr;
+            Proxy::start(config).await
+        }
+        Listen::Inside(doors) => {
+            config.confines = true;
+            Proxy::start_within(config, doors).await
+        }
+    };
+    started.map_err(Failure::invalid)
 }
 
 /// The sandbox exists with this baseline, and its token is in the file.

@@ -13,7 +13,7 @@ use crate::exit::{Ended, Failure};
 use crate::files::{self, Readers};
 use crate::plugins::{self, Given};
 use crate::runtime::{Stop, block_on, log};
-use crate::stack::{Mode, Setup, Stack, within_grace};
+use crate::stack::{Listen, Mode, Setup, Stack, within_grace};
 use crate::{output, proxy, solver};
 
 /// Gateway and proxy in one process; prints the environment to export
@@ -69,7 +69,8 @@ impl Up {
         let plugins = self.plugins.load(Some(&plugins::cache(&self.data)))?;
         let ceiling = files::optional_ceiling(self.ceiling.as_deref(), plugins.schema())?;
         let setup = Setup {
-            audit_log: self.audit_log.unwrap_or_else(|| self.data.join("audit.ocsf.jsonl")),
+            audit_log: Some(self.audit_log.unwrap_or_else(|| self.data.join("audit.ocsf.jsonl"))),
+            observer: None,
             data: self.data,
             sandbox: self.sandbox,
             policy,
@@ -79,7 +80,7 @@ impl Up {
             lease: self.lease,
             plugins,
             solver: solver::find()?,
-            listen: self.listen,
+            listen: Listen::At(self.listen),
             gateway_listen: self.gateway_listen,
             resolve: self.resolve,
             upstream_ca: self.upstream_ca,

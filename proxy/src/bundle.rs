@@ -72,6 +72,11 @@ pub enum BundleError {
     /// The policy does not compile.
     #[error("the policy does not compile: {0}")]
     Compile(#[from] CompileError),
+    /// It wants files confined, and nobody does that here.
+    #[error(
+        "the policy has a filesystem_policy, which only `narrowgate run` enforces; run the command with it, or remove it"
+    )]
+    Filesystem,
     /// It compiles to something that was not proven.
     #[error("the policy compiles to {compiled}, and {certified} was proven")]
     OtherPolicy {
@@ -203,6 +208,9 @@ impl Loader {
             Ok(opened) => opened?,
             Err(_) => return Err(CertificateError::Malformed("it could not be checked").into()),
         };
+        if enforced.snapshot.policy().filesystem.is_some() && !self.shared.confines {
+            return Err(BundleError::Filesystem);
+        }
         let bytes = serde_json::to_vec(&bundle).map_err(io::Error::from);
         if let Err(e) = bytes.and_then(|bytes| write_atomic(&self.cache, &bytes, 0o600)) {
             // Enforcing what was approved matters more than starting without a gateway.

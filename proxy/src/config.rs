@@ -32,11 +32,14 @@ pub struct Config {
     pub plugins: Plugins,
     /// Who is told what waits for a person, how that ends, and what is denied. A full channel loses events, not requests.
     pub observer: Option<mpsc::Sender<Event>>,
+    /// Whether somebody confines the clients' use of files by the policy ([`Proxy::filesystem`](crate::Proxy::filesystem)).
+    /// Where nobody does, a policy that wants it is not enforced.
+    pub confines: bool,
 }
 
 impl Config {
     /// The defaults: `127.0.0.1:3128`, proposals on, no audit log, no plugins, nothing resolved by hand,
-    /// nobody told.
+    /// nobody told, no files confined.
     pub fn new(sandbox: impl Into<String>, gateway: GatewayClient, ca_dir: impl Into<PathBuf>) -> Config {
         Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 3128)),
@@ -49,6 +52,7 @@ impl Config {
             proposals: true,
             plugins: Plugins::none(),
             observer: None,
+            confines: false,
         }
     }
 }

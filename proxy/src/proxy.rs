@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use narrowgate_core::policy::Filesystem;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +21,7 @@ use crate::dial::Dialer;
 use crate::doors::{Door, Doors, Inside, Names, Ready, Resolver};
 use crate::held::{self, Held};
 use crate::server;
-use crate::shared::Shared;
+use crate::shared::{Shared, now};
 use crate::trust::{KeysError, Trust};
 use crate::{ClientError, Config};
 
@@ -118,6 +119,11 @@ impl Proxy {
         self.shared.active.version()
     }
 
+    /// What of the file system the policy in force leaves to the clients; `None` where it does not say.
+    pub fn filesystem(&self) -> Option<Filesystem> {
+        self.shared.active.load(now())?.snapshot.policy().filesystem.clone()
+    }
+
     /// Stops accepting, ends every connection and waits for what is in flight, a few seconds at most.
     pub async fn shutdown(self) {
         self.shared.stop.cancel();
@@ -193,6 +199,7 @@ pub(crate) fn prepare(config: Config) -> Result<Arc<Shared>, StartError> {
         held: Held::new(config.observer),
         gateway: config.gateway,
         proposals: config.proposals,
+        confines: config.confines,
         tasks: TaskTracker::new(),
         stop: CancellationToken::new(),
     }))

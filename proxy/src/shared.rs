@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) held: Held,
     pub(crate) gateway: GatewayClient,
     pub(crate) proposals: bool,
+    /// Whether what a policy says of files is enforced by whoever started this proxy.
+    pub(crate) confines: bool,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
 }

@@ -30,6 +30,21 @@ pub(crate) const TEST_TOOLS: &[Tool] = &[
     },
     Tool { program: "npm", probe: &["--version"], package: "npm", why: "installs them" },
     Tool { program: "git", probe: &["--version"], package: "git", why: "pushes through the proxy, and serves" },
+    Tool {
+        program: "python3",
+        probe: &["-c", "import requests"],
+        package: "python3-requests",
+        why: "a client that is to work in a sandbox",
+    },
+    Tool {
+        program: "python3",
+        probe: &["-m", "pip", "--version"],
+        package: "python3-pip",
+        why: "installs from a registry in a sandbox",
+    },
+    Tool { program: "javac", probe: &["-version"], package: "default-jdk-headless", why: "Java's client in a sandbox" },
+    Tool { program: "ssh", probe: &["-V"], package: "openssh-client", why: "a client of a plain TCP endpoint" },
+    Tool { program: "unshare", probe: &["--version"], package: "util-linux", why: "tries to leave a sandbox" },
 ];
 
 /// Looks for the tools and installs what is missing with `apt-get`, where this user may.

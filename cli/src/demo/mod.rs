@@ -24,7 +24,7 @@ use tempfile::TempDir;
 use crate::exit::{Ended, Exit, Failure};
 use crate::output::Format;
 use crate::runtime::{Stop, block_on, log};
-use crate::stack::{Mode, Setup, Stack, within_grace};
+use crate::stack::{Listen, Mode, Setup, Stack, within_grace};
 
 use play::{Play, Stopped};
 use story::Story;
@@ -90,7 +90,7 @@ async fn perform(story: &mut Story, folder: &Path) -> Result<(), Stopped> {
     let any_port = std::net::SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0));
     let stack = Stack::start(Setup {
         plugins: narrowgate_plugins::Plugins::none(),
-        audit_log: data.join("audit.ocsf.jsonl"),
+        audit_log: Some(data.join("audit.ocsf.jsonl")),
         data,
         sandbox: SANDBOX.to_owned(),
         policy: Policy::parse(&policy, "policy.yaml", Role::Policy).map_err(Failure::undecided)?,
@@ -100,12 +100,13 @@ async fn perform(story: &mut Story, folder: &Path) -> Result<(), Stopped> {
         lease: Duration::ZERO,
         // The same on every machine.
         solver: None,
-        listen: any_port,
+        listen: Listen::At(any_port),
         gateway_listen: any_port,
         resolve: vec![
             crate::proxy::resolve_entry(&format!("{HOST}:443:{}", upstream.addr())).map_err(Failure::undecided)?,
         ],
         upstream_ca: Some(upstream_ca),
+        observer: None,
     })
     .await?;
     story.event(

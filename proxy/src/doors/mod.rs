@@ -16,6 +16,8 @@ use std::io;
 use std::net::{TcpListener, UdpSocket};
 use std::sync::Arc;
 
+pub use names::POLICY_LOCAL_ADDRESS;
+
 pub(crate) use names::Names;
 pub(crate) use resolver::Resolver;
 

@@ -17,7 +17,7 @@ use crate::policy_local;
 const NETWORK: u32 = 0xC612_0000;
 const NETWORK_BITS: u32 = 15;
 /// The address of `policy.local`.
-pub(crate) const POLICY_LOCAL: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+pub const POLICY_LOCAL_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
 /// The first of the others.
 const FIRST: u32 = NETWORK + 2;
 /// As many names have an address at one time; an entry has some hundred bytes.
@@ -79,7 +79,7 @@ impl Names {
     /// The address of `name`; `None` where all are taken.
     pub(crate) fn address(&self, name: &Host, now: Instant) -> Option<Ipv4Addr> {
         if name.as_str() == policy_local::HOST {
-            return Some(POLICY_LOCAL);
+            return Some(POLICY_LOCAL_ADDRESS);
         }
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let at = match table.by_name.get(name) {
@@ -92,7 +92,7 @@ impl Names {
 
     /// The name that has `address`, which is not used by that.
     pub(crate) fn name(&self, address: Ipv4Addr) -> Option<Host> {
-        if address == POLICY_LOCAL {
+        if address == POLICY_LOCAL_ADDRESS {
             return Host::parse(policy_local::HOST).ok();
         }
         let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
@@ -103,7 +103,7 @@ impl Names {
     pub(crate) fn target(&self, address: IpAddr, now: Instant) -> Target {
         let address = address.to_canonical();
         let IpAddr::V4(v4) = address else { return literal(address) };
-        if v4 == POLICY_LOCAL {
+        if v4 == POLICY_LOCAL_ADDRESS {
             let name = Host::parse(policy_local::HOST);
             return name.map_or(Target::Nothing, |name| Target::Name(name, InUse { _entry: None }));
         }
@@ -177,9 +177,9 @@ mod tests {
         assert_ne!(one, two);
         assert!(is_synthetic(one) && is_synthetic(two));
         assert_eq!(names.address(&host("ONE.test."), now + REUSE * 9), Some(one));
-        assert_eq!(names.address(&host("policy.local"), now), Some(POLICY_LOCAL));
+        assert_eq!(names.address(&host("policy.local"), now), Some(POLICY_LOCAL_ADDRESS));
         assert_eq!(names.name(two), Some(host("two.test")));
-        assert_eq!(names.name(POLICY_LOCAL), Some(host("policy.local")));
+        assert_eq!(names.name(POLICY_LOCAL_ADDRESS), Some(host("policy.local")));
     }
 
     #[test]

@@ -20,7 +20,8 @@ use crate::shared::{Shared, Who, now};
 /// The name that is answered here.
 pub(crate) const HOST: &str = "policy.local";
 
-const SKILL: &str = include_str!("skill.md");
+/// What an agent is told of proposals: the skill, Markdown, as `GET /v1/skill` answers.
+pub const SKILL: &str = include_str!("skill.md");
 
 const ROUTES: [&str; 8] = [
     "GET /v1/skill",

@@ -4,7 +4,9 @@
 //! reviewer is the gateway's API with the reviewer's token. Everything is in one directory, which is searched for
 //! secrets and goes away with the system.
 
+mod canary;
 mod client;
+mod confined;
 mod curl;
 mod git;
 mod program;
@@ -24,7 +26,9 @@ use narrowgate_proxy::{Config as ProxyConfig, GatewayClient, Proxy, ResolveEntry
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+pub use canary::{Canary, Leak};
 pub use client::{Answer, Client};
+pub use confined::{Confined, Ran};
 pub use curl::Curl;
 pub use git::Git;
 pub use program::{Program, binary};
@@ -227,6 +231,18 @@ impl System {
         self.sandbox().get(&format!("/v1/sandboxes/{SANDBOX}/bundle?after=0")).await.expect("a bundle")
     }
 
+    /// `narrowgate run` with a proxy of its own for the sandbox, ready to be given a command's words.
+    pub fn narrowgate(&self, flags: &[&str]) -> tokio::process::Command {
+        let token = self.dir().join("sandbox.token");
+        fs::write(&token, format!("{}\n", self.token)).expect("a file");
+        let mut command = tokio::process::Command::new(binary());
+        command.args(["run", "--quiet", "--sandbox", SANDBOX, "--gateway", &format!("http://{}", self.gateway_addr)]);
+        command.arg("--token-file").arg(token).arg("--upstream-ca").arg(self.upstream.ca_file());
+        command.args(self.reaches().into_iter().flat_map(|entry| ["--resolve".to_owned(), entry]));
+        command.args(flags).arg("--").current_dir(self.dir()).kill_on_drop(true);
+        command
+    }
+
     /// Stops the gateway.
     pub async fn stop_gateway(&mut self) {
         self.gateway.take().expect("the gateway runs").shutdown().await;
@@ -296,11 +312,15 @@ impl System {
     }
 
     fn resolve(&self) -> Vec<ResolveEntry> {
+        self.reaches().iter().map(|entry| entry.parse().expect("an entry")).collect()
+    }
+
+    /// Where the proxy finds the upstream's names, as `--resolve` has it.
+    fn reaches(&self) -> Vec<String> {
         let tls = [HOST, OTHER, GITHUB].map(|host| format!("{host}:443:{}", self.upstream.https()));
         let plain = [HOST, OTHER, GITHUB].map(|host| format!("{host}:80:{}", self.upstream.http()));
         let raw = [format!("{DATABASE}:5432:{}", self.upstream.echo())];
-        let entries = tls.into_iter().chain(plain).chain(raw);
-        entries.map(|entry| entry.parse().expect("an entry")).collect()
+        tls.into_iter().chain(plain).chain(raw).collect()
     }
 
     fn client(&self, token: &str) -> GatewayClient {

@@ -17,8 +17,11 @@ pub fn binary() -> &'static Path {
         if !binary.exists() {
             let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
             let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-            let built =
-                Command::new(cargo).args(["build", "--workspace", "--bin", "narrowgate"]).current_dir(root).status();
+            // As a test's dependency: with the features that tests have, so that nothing is built twice.
+            let built = Command::new(cargo)
+                .args(["test", "--workspace", "--test", "exit_codes", "--no-run"])
+                .current_dir(root)
+                .status();
             assert!(built.is_ok_and(|status| status.success()), "narrowgate does not build");
         }
         binary

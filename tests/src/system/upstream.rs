@@ -28,6 +28,9 @@ use tokio_rustls::TlsAcceptor;
 use super::git;
 use super::{GITHUB, HOST, OTHER};
 
+/// Names that the HTTPS server's certificate has besides the ones of the tests: the registries that clients know.
+const REGISTRIES: [&str; 3] = ["registry.npmjs.org", "pypi.org", "files.pythonhosted.org"];
+
 /// A request as it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
@@ -43,10 +46,18 @@ pub struct Seen {
     pub body: usize,
 }
 
+/// What is served besides answers that tell what was sent.
+struct Served {
+    /// Below `/git/`.
+    repositories: PathBuf,
+    /// `HOST/PATH`, where there is such a file.
+    files: PathBuf,
+}
+
 /// The servers; they stop when this is dropped.
 pub struct Upstream {
     seen: Arc<Mutex<Vec<Seen>>>,
-    repositories: PathBuf,
+    served: Arc<Served>,
     ca_file: PathBuf,
     addrs: [SocketAddr; 3],
     tasks: Vec<JoinHandle<()>>,
@@ -59,8 +70,10 @@ impl Upstream {
         let ca_file = dir.join("upstream-ca.pem");
         fs::write(&ca_file, ca_pem).expect("a file");
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let repositories = dir.join("repositories");
-        fs::create_dir(&repositories).expect("a directory");
+        let served = Arc::new(Served { repositories: dir.join("repositories"), files: dir.join("files") });
+        for directory in [&served.repositories, &served.files] {
+            fs::create_dir(directory).expect("a directory");
+        }
         let mut listeners = Vec::new();
         for _ in 0..3 {
             listeners.push(TcpListener::bind("127.0.0.1:0").await.expect("a port"));
@@ -69,11 +82,11 @@ impl Upstream {
         let mut listeners = listeners.into_iter();
         let mut next = || listeners.next().expect("three");
         let tasks = vec![
-            tokio::spawn(http(next(), Some(acceptor), Arc::clone(&seen), repositories.clone())),
-            tokio::spawn(http(next(), None, Arc::clone(&seen), repositories.clone())),
+            tokio::spawn(http(next(), Some(acceptor), Arc::clone(&seen), Arc::clone(&served))),
+            tokio::spawn(http(next(), None, Arc::clone(&seen), Arc::clone(&served))),
             tokio::spawn(echo(next())),
         ];
-        Upstream { seen, repositories, ca_file, addrs, tasks }
+        Upstream { seen, served, ca_file, addrs, tasks }
     }
 
     /// The HTTPS server.
@@ -98,7 +111,14 @@ impl Upstream {
 
     /// Where the repositories are that the HTTPS server serves below `/git/`.
     pub fn repositories(&self) -> &Path {
-        &self.repositories
+        &self.served.repositories
+    }
+
+    /// Has `https://HOST/PATH` answer with these bytes; `PATH` may end in a slash.
+    pub fn serve_file(&self, host: &str, path: &str, bytes: &[u8]) {
+        let file = self.served.file(host, path);
+        fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
+        fs::write(file, bytes).expect("a file");
     }
 
     /// Every HTTP request that arrived, in order.
@@ -117,22 +137,31 @@ impl Upstream {
     }
 }
 
+impl Served {
+    fn file(&self, host: &str, path: &str) -> PathBuf {
+        let path = path.trim_start_matches('/');
+        let index = if path.is_empty() || path.ends_with('/') { "index.html" } else { "" };
+        // Registries have names such as `tiny` beside `tiny/-/tiny-1.0.0.tgz`.
+        self.files.join(host).join(format!("{path}{index}").replace('/', "%"))
+    }
+}
+
 impl Drop for Upstream {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
-async fn http(listener: TcpListener, tls: Option<TlsAcceptor>, seen: Arc<Mutex<Vec<Seen>>>, repositories: PathBuf) {
+async fn http(listener: TcpListener, tls: Option<TlsAcceptor>, seen: Arc<Mutex<Vec<Seen>>>, served: Arc<Served>) {
     while let Ok((stream, _)) = listener.accept().await {
         stream.set_nodelay(true).expect("a socket");
-        let (tls, seen, repositories) = (tls.clone(), Arc::clone(&seen), repositories.clone());
+        let (tls, seen, served) = (tls.clone(), Arc::clone(&seen), Arc::clone(&served));
         tokio::spawn(async move {
             match tls {
-                None => serve(stream, seen, repositories).await,
+                None => serve(stream, seen, served).await,
                 Some(tls) => {
                     if let Ok(stream) = tls.accept(stream).await {
-                        serve(stream, seen, repositories).await;
+                        serve(stream, seen, served).await;
                     }
                 }
             }
@@ -143,18 +172,18 @@ async fn http(listener: TcpListener, tls: Option<TlsAcceptor>, seen: Arc<Mutex<V
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     seen: Arc<Mutex<Vec<Seen>>>,
-    repositories: PathBuf,
+    served: Arc<Served>,
 ) {
-    let service = service_fn(move |request| answer(request, Arc::clone(&seen), repositories.clone()));
+    let service = service_fn(move |request| answer(request, Arc::clone(&seen), Arc::clone(&served)));
     // A client that goes away ends its connection, nothing else.
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-/// Below `/git/` are repositories. `/…/stream` never ends by itself; `…/early` answers before the body is there; all else is told what it sent.
+/// Below `/git/` are repositories, and files where they were put. `/…/stream` never ends by itself; `…/early` answers before the body is there; all else is told what it sent.
 async fn answer(
     request: Request<Incoming>,
     seen: Arc<Mutex<Vec<Seen>>>,
-    repositories: PathBuf,
+    served: Arc<Served>,
 ) -> Result<Response<BoxBody<Bytes, Infallible>>, Infallible> {
     let (parts, body) = request.into_parts();
     let text = |name: &str| parts.headers.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
@@ -177,7 +206,10 @@ async fn answer(
     }
     if parts.uri.path().starts_with(git::PATH) {
         let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-        return Ok(git::serve(&repositories, &parts, &body).await.map(BoxBody::new));
+        return Ok(git::serve(&served.repositories, &parts, &body).await.map(BoxBody::new));
+    }
+    if let Ok(bytes) = fs::read(served.file(&arrived.host, parts.uri.path())) {
+        return Ok(Response::new(Full::new(Bytes::from(bytes)).boxed()));
     }
     let length = if parts.uri.path().ends_with("/early") {
         tokio::spawn(body.collect());
@@ -237,7 +269,8 @@ fn certificates() -> (String, TlsAcceptor) {
     ca.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     let ca_key = KeyPair::generate().expect("a key");
     let ca_pem = ca.self_signed(&ca_key).expect("a certificate").pem();
-    let leaf = CertificateParams::new([HOST, OTHER, GITHUB].map(str::to_owned)).expect("names");
+    let names = [HOST, OTHER, GITHUB].into_iter().chain(REGISTRIES);
+    let leaf = CertificateParams::new(names.map(str::to_owned).collect::<Vec<_>>()).expect("names");
     let leaf_key = KeyPair::generate().expect("a key");
     let leaf = leaf.signed_by(&leaf_key, &Issuer::new(ca, ca_key)).expect("a certificate");
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(leaf_key.serialize_der()));

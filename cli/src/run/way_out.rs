@@ -1,0 +1,164 @@
+//! The command's way out: a proxy at the doors of its namespace, with a gateway of its own or somebody else's.
+
+use std::path::{Path, PathBuf};
+
+use narrowgate_core::policy::{Filesystem, Policy};
+use narrowgate_proxy::held::Event;
+use narrowgate_proxy::{Config, Doors, Proxy};
+use tempfile::TempDir;
+use tokio::sync::mpsc::Sender;
+
+use super::Run;
+use crate::args::Remote;
+use crate::client::segment;
+use crate::exit::Failure;
+use crate::stack::{Listen, Setup, Stack};
+use crate::{files, plugins, solver};
+
+/// What is known before anything is started.
+pub(super) enum Plan {
+    /// Gateway and proxy, here.
+    Own(Box<Setup>, Kept),
+    /// The proxy alone.
+    Remote(Box<Config>, Kept, PathBuf),
+}
+
+/// Where things are kept.
+pub(super) enum Kept {
+    /// For the next run too.
+    For(PathBuf),
+    /// Until the command ends.
+    Until(TempDir),
+}
+
+impl Kept {
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Kept::For(path) => path,
+            Kept::Until(dir) => dir.path(),
+        }
+    }
+
+    fn new(given: Option<PathBuf>) -> Result<Kept, Failure> {
+        match given {
+            Some(path) => {
+                files::private_dir(&path)?;
+                let path =
+                    path.canonicalize().map_err(|error| Failure::invalid(format!("{}: {error}", path.display())))?;
+                Ok(Kept::For(path))
+            }
+            None => {
+                let dir = tempfile::Builder::new().prefix("narrowgate-").tempdir();
+                dir.map(Kept::Until).map_err(|error| Failure::undecided(format!("no temporary directory: {error}")))
+            }
+        }
+    }
+}
+
+/// What was started.
+pub(super) enum WayOut {
+    Own(Box<Stack>),
+    Remote(Box<Proxy>),
+}
+
+impl Plan {
+    /// Reads what the line names.
+    pub(super) fn new(run: &mut Run, remote: &Remote, observer: Sender<Event>) -> Result<Plan, Failure> {
+        segment("--sandbox", &run.sandbox)?;
+        let kept = Kept::new(run.data.take())?;
+        let plugins = run.plugins.load(Some(&plugins::cache(kept.path())))?;
+        // A log that ends with the command is nobody's.
+        let lasting = matches!(kept, Kept::For(_)).then(|| kept.path().join("audit.ocsf.jsonl"));
+        let audit_log = run.audit_log.take().or(lasting);
+        // The line says --policy, or the environment names a gateway as well: the line is meant.
+        if let (Some(_), None, Some(token)) = (&remote.gateway, &run.policy, &remote.token_file) {
+            let mut config = Config::new(run.sandbox.clone(), remote.client()?, kept.path());
+            config.resolve = std::mem::take(&mut run.resolve);
+            config.upstream_ca = run.upstream_ca.take();
+            config.audit_log = audit_log;
+            config.plugins = plugins;
+            config.observer = Some(observer);
+            config.confines = true;
+            return Ok(Plan::Remote(Box::new(config), kept, token.clone()));
+        }
+        let policy = match &run.policy {
+            Some(path) => files::policy(path)?,
+            None => Policy::empty(),
+        };
+        let setup = Setup {
+            data: kept.path().to_owned(),
+            sandbox: run.sandbox.clone(),
+            policy,
+            ceiling: files::optional_ceiling(run.ceiling.as_deref(), plugins.schema())?,
+            mode: run.mode,
+            credentials: files::credentials(run.credentials.as_deref())?,
+            lease: run.lease,
+            plugins,
+            solver: solver::find()?,
+            listen: Listen::At(([127, 0, 0, 1], 0).into()),
+            gateway_listen: run.gateway_listen,
+            resolve: std::mem::take(&mut run.resolve),
+            upstream_ca: run.upstream_ca.take(),
+            audit_log,
+            observer: Some(observer),
+        };
+        Ok(Plan::Own(Box::new(setup), kept))
+    }
+
+    /// What the command must not see.
+    pub(super) fn hidden(&self) -> Vec<PathBuf> {
+        match self {
+            Plan::Own(_, kept) => vec![kept.path().to_owned()],
+            Plan::Remote(_, kept, token) => vec![kept.path().to_owned(), token.clone()],
+        }
+    }
+
+    /// Starts it at the doors.
+    pub(super) async fn start(self, doors: Doors) -> Result<(WayOut, Kept), Failure> {
+        match self {
+            Plan::Own(mut setup, kept) => {
+                setup.listen = Listen::Inside(doors);
+                Ok((WayOut::Own(Box::new(Stack::start(*setup).await?)), kept))
+            }
+            Plan::Remote(config, kept, _) => {
+                let proxy = Proxy::start_within(*config, doors).await.map_err(Failure::invalid)?;
+                Ok((WayOut::Remote(Box::new(proxy)), kept))
+            }
+        }
+    }
+}
+
+impl WayOut {
+    fn proxy(&self) -> &Proxy {
+        match self {
+            WayOut::Own(stack) => stack.proxy(),
+            WayOut::Remote(proxy) => proxy,
+        }
+    }
+
+    /// Where it listens inside: host and port.
+    pub(super) fn address(&self) -> (String, u16) {
+        let addr = self.proxy().addr();
+        (addr.ip().to_string(), addr.port())
+    }
+
+    /// What of the file system the policy leaves to the command.
+    pub(super) fn filesystem(&self) -> Option<Filesystem> {
+        self.proxy().filesystem()
+    }
+
+    /// How a reviewer gets at the gateway, where it is this process's.
+    pub(super) fn reviewer_env(&self) -> Option<Vec<(&'static str, String)>> {
+        match self {
+            WayOut::Own(stack) => Some(stack.reviewer_env()),
+            WayOut::Remote(_) => None,
+        }
+    }
+
+    pub(super) async fn shutdown(self) {
+        match self {
+            WayOut::Own(stack) => stack.shutdown().await,
+            WayOut::Remote(proxy) => proxy.shutdown().await,
+        }
+    }
+}
