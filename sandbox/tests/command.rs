@@ -8,7 +8,8 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -50,7 +51,7 @@ fn signals_reach_the_command_and_only_it() {
         let output = run(user, &["--kill-after", "100"], &["sh", "-c", "trap '' TERM INT; sleep 4242 & wait"]);
         assert_eq!(output.status.code(), Some(137));
     }
-    assert_eq!(processes("sleep\04242"), Vec::<std::path::PathBuf>::new());
+    assert_eq!(processes("sleep 4242"), Vec::<std::path::PathBuf>::new());
 }
 
 #[test]
@@ -131,7 +132,7 @@ fn no_other_descriptor_reaches_the_command() {
         let inside = "ls /proc/self/fd | tr '\\n' ' '; cat <&7";
         supervisor.args(["sh", "-c", inside]);
         // The shell opens descriptor 7 and hands it to the supervisor.
-        let mut command = std::process::Command::new("sh");
+        let mut command = Command::new("sh");
         command.args(["-c", "exec 7<$0; exec \"$@\""]).arg(&secret).arg(supervisor.get_program());
         let output = command.args(supervisor.get_args()).output().unwrap();
         // The fourth is of the directory that `ls` reads.
@@ -148,7 +149,7 @@ fn a_terminal_passes_through() {
         let words: Vec<_> = std::iter::once(probe.get_program()).chain(probe.get_args()).collect();
         let line: Vec<_> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
         let line = format!("{} {command}", line.join(" "));
-        let mut script = std::process::Command::new("script");
+        let mut script = Command::new("script");
         script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
         let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
@@ -185,7 +186,7 @@ fn nothing_survives_the_command() {
         let script = "(trap '' HUP TERM; setsid sleep 4444 >/dev/null 2>&1 &) & sleep 0.1; echo started";
         let output = run(user, &[], &["sh", "-c", script]);
         assert_eq!(output.stdout, b"started\n");
-        assert_eq!(processes("sleep\04444"), Vec::<std::path::PathBuf>::new(), "{user:?}");
+        assert_eq!(processes("sleep 4444"), Vec::<std::path::PathBuf>::new(), "{user:?}");
     }
 }
 
@@ -203,7 +204,7 @@ fn nothing_survives_the_supervisor() {
         assert_eq!(mine.len(), 1, "{user:?}");
         child.kill().unwrap();
         child.wait().unwrap();
-        eventually(|| processes("sleep\04545").is_empty() && !mine[0].exists());
+        eventually(|| processes("sleep 4545").is_empty() && !mine[0].exists());
     }
 }
 
@@ -222,7 +223,41 @@ fn a_network_stage_that_is_killed_takes_all_with_it() {
         let pid = rustix::process::Pid::from_raw(pid).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(137), "{user:?}");
-        eventually(|| processes("sleep\04646").is_empty());
+        eventually(|| processes("sleep 4646").is_empty());
+    }
+}
+
+#[test]
+fn a_signal_to_the_whole_process_group_stays_inside() {
+    use std::os::unix::process::CommandExt;
+    for user in users() {
+        // Supervisor and stages are in the group too, and would end by the signal instead of saying that it came.
+        let mut command = probe(user, &[]);
+        let status = command.args(["sh", "-c", "kill -TERM 0; sleep 5"]).process_group(0).status().unwrap();
+        assert_eq!(status.code(), Some(143), "{user:?}: {status}");
+    }
+}
+
+#[test]
+fn the_supervisors_user_reads_what_runs_inside() {
+    for user in users() {
+        let mut child = probe(user, &[]).args(["sh", "-c", "exec sleep 4747"]).spawn().unwrap();
+        eventually(|| processes("sleep 4747").len() == 2);
+        let supervisor = Path::new("/proc").join(child.id().to_string());
+        let inside = processes("sleep 4747").into_iter().find(|path| *path != supervisor).unwrap();
+        let mut readlink = match user {
+            User::Current => Command::new("readlink"),
+            User::Nobody => {
+                let mut command = Command::new("setpriv");
+                command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "readlink"]);
+                command
+            }
+        };
+        let output = readlink.arg(inside.join("exe")).arg(inside.join("fd/0")).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 2, "{user:?}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        eventually(|| processes("sleep 4747").is_empty());
     }
 }
 

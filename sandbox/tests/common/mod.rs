@@ -5,22 +5,22 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-pub const PROBE: &str = env!("CARGO_BIN_EXE_sandbox-probe");
+pub(crate) const PROBE: &str = env!("CARGO_BIN_EXE_sandbox-probe");
 
 /// Who a sandbox is made by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum User {
+pub(crate) enum User {
     Current,
     Nobody,
 }
 
 /// The users that this machine lets us be.
-pub fn users() -> Vec<User> {
+pub(crate) fn users() -> Vec<User> {
     if rustix::process::geteuid().is_root() { vec![User::Current, User::Nobody] } else { vec![User::Current] }
 }
 
 /// The supervisor with its options, as a user; the command is to be added.
-pub fn probe(user: User, options: &[&str]) -> Command {
+pub(crate) fn probe(user: User, options: &[&str]) -> Command {
     let mut command = match user {
         User::Current => Command::new(PROBE),
         User::Nobody => {
@@ -33,13 +33,13 @@ pub fn probe(user: User, options: &[&str]) -> Command {
     command
 }
 
-pub fn run(user: User, options: &[&str], command: &[&str]) -> Output {
+pub(crate) fn run(user: User, options: &[&str], command: &[&str]) -> Output {
     probe(user, options).args(command).output().unwrap()
 }
 
 /// What a shell script said inside, as each user, after its end with code 0.
 #[track_caller]
-pub fn check(options: &[&str], script: &str, expect: &str) {
+pub(crate) fn check(options: &[&str], script: &str, expect: &str) {
     for user in users() {
         let output = run(user, options, &["sh", "-c", script]);
         let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -49,18 +49,19 @@ pub fn check(options: &[&str], script: &str, expect: &str) {
 }
 
 /// A directory that every user can reach and write in, which goes when it is dropped.
-pub fn shared_directory() -> tempfile::TempDir {
+pub(crate) fn shared_directory() -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
     std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
     directory
 }
 
-/// The processes whose command line holds a text.
-pub fn processes(text: &str) -> Vec<PathBuf> {
+/// The processes whose command line, with a space between words, holds a text.
+pub(crate) fn processes(text: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
     let holds = |path: &PathBuf| {
-        std::fs::read(path.join("cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains(text))
+        std::fs::read(path.join("cmdline"))
+            .is_ok_and(|line| String::from_utf8_lossy(&line).replace('\0', " ").contains(text))
     };
     entries.filter(|path| path.join("cmdline").exists()).filter(holds).collect()
 }
