@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{User, check, probe, processes, run, shared_directory, users};
+use common::{Killed, User, check, probe, processes, run, shared_directory, users};
 
 #[test]
 fn exit_codes_and_signals_pass_through() {
@@ -195,7 +195,7 @@ fn nothing_survives_the_supervisor() {
     for user in users() {
         let stages = || processes("narrowgate-sandbox:");
         let script = "setsid sleep 4545 & echo started; wait";
-        let mut child = probe(user, &[]).args(["sh", "-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = Killed(probe(user, &[]).args(["sh", "-c", script]).stdout(Stdio::piped()).spawn().unwrap());
         let mut line = [0; 8];
         child.stdout.as_mut().unwrap().read_exact(&mut line).unwrap();
         let pid = child.id();
@@ -213,12 +213,14 @@ fn a_network_stage_that_is_killed_takes_all_with_it() {
     for user in users() {
         let script = "setsid sleep 4646 & echo started; wait";
         let mut command = probe(user, &["--network"]);
-        let mut child = command.args(["sh", "-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = Killed(command.args(["sh", "-c", script]).stdout(Stdio::piped()).spawn().unwrap());
         let mut said = String::new();
         let mut byte = [0];
         while !said.contains("started") && child.stdout.as_mut().unwrap().read(&mut byte).unwrap() == 1 {
             said.push(char::from(byte[0]));
         }
+        // The command may say so before process 1 does, and until then it is the launch that fails.
+        thread::sleep(Duration::from_millis(300));
         let pid: i32 = said.split_whitespace().nth(1).unwrap().parse().unwrap();
         let pid = rustix::process::Pid::from_raw(pid).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
@@ -241,18 +243,14 @@ fn a_signal_to_the_whole_process_group_stays_inside() {
 #[test]
 fn the_supervisors_user_reads_what_runs_inside() {
     for user in users() {
-        let mut child = probe(user, &[]).args(["sh", "-c", "exec sleep 4747"]).spawn().unwrap();
-        eventually(|| processes("sleep 4747").len() == 2);
+        let mut child = Killed(probe(user, &[]).args(["sleep", "4747"]).spawn().unwrap());
         let supervisor = Path::new("/proc").join(child.id().to_string());
-        let inside = processes("sleep 4747").into_iter().find(|path| *path != supervisor).unwrap();
-        let mut readlink = match user {
-            User::Current => Command::new("readlink"),
-            User::Nobody => {
-                let mut command = Command::new("setpriv");
-                command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "readlink"]);
-                command
-            }
-        };
+        // While a program becomes another it has no command line.
+        let inside = || processes("sleep 4747").into_iter().find(|path| *path != supervisor);
+        eventually(|| inside().is_some());
+        thread::sleep(Duration::from_millis(100));
+        let inside = inside().unwrap();
+        let mut readlink = common::program(user, "readlink");
         let output = readlink.arg(inside.join("exe")).arg(inside.join("fd/0")).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 2, "{user:?}");
         child.kill().unwrap();

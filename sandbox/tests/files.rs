@@ -5,10 +5,12 @@
 mod common;
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
+use std::process::{Command, Stdio};
 
-use common::{check, probe, run, shared_directory, users};
+use common::{Killed, check, check_as, probe, program, run, shared_directory, users};
 
 #[test]
 fn placed_files_are_there_and_nowhere_else() {
@@ -103,6 +105,22 @@ fn socket_files_of_the_machine_are_covered() {
         )
     };
     check(&[], &connect(path.to_str().unwrap()), "Permission denied");
+    // Nor that it was bound by a relative path, or in another network, as those of other sandboxes are.
+    let listen = "perl -e 'use IO::Socket::UNIX; my $l = IO::Socket::UNIX->new(Local => q(PATH), Listen => 1) or die $!; \
+                  chmod 0777, q(PATH); $| = 1; print qq(ready\\n); <STDIN>'";
+    for user in users() {
+        for (name, mut command) in [("relative", program(user, "env")), ("elsewhere", probe(user, &[]))] {
+            let full = directory.path().join(name).display().to_string();
+            let bound = if name == "relative" { name } else { &full };
+            command.args(["sh", "-c", &listen.replace("PATH", bound)]).current_dir(directory.path());
+            let mut child = Killed(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap());
+            child.stdout.as_mut().unwrap().read_exact(&mut [0; 6]).unwrap();
+            check_as(user, &[], &connect(&full), "Permission denied");
+            drop(child.stdin.take());
+            assert!(child.wait().unwrap().success());
+            fs::remove_file(&full).unwrap();
+        }
+    }
     // One that the command makes itself is its own.
     let own = directory.path().join("own");
     let own = own.display();
@@ -139,6 +157,18 @@ fn the_machines_settings_cannot_be_written() {
     check(&[], script, "own");
     let mounts = "awk '$2 ~ \"^/(sys|proc/)\" && $4 !~ \"^ro\"' /proc/mounts";
     check(&[], mounts, "");
+}
+
+#[test]
+fn device_nodes_among_the_machines_files_open_nothing() {
+    let directory = shared_directory();
+    let path = directory.path().join("zero");
+    // Only root can make one; for everybody else there is no way to have any.
+    let made = Command::new("mknod").args(["-m", "666"]).arg(&path).args(["c", "1", "5"]).output().unwrap();
+    assert_eq!(made.status.success(), rustix::process::geteuid().is_root());
+    let script = format!("head -c 1 {} 2>/dev/null | wc -c", path.display());
+    check(&[], &script, "0");
+    check(&[], "head -c 1 /dev/zero | wc -c", "1");
 }
 
 #[test]

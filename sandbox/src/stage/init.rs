@@ -65,6 +65,7 @@ fn arrange(order: &Order, contents: &[u8]) -> Result<Vec<PathBuf>, SandboxError>
     mounts::proc()?;
     mounts::read_only_below(Path::new("/sys"))?;
     mounts::dev()?;
+    mounts::no_devices()?;
     let mut replaced = Replaced::default();
     // Sockets of the machine's services are in there.
     replaced.cover_directory(Path::new("/run"), 0o755)?;
