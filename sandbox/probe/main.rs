@@ -13,12 +13,17 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use narrowgate_sandbox::{Doors, Entry, Filesystem, Namespace, PlacedFile, SandboxError, Spec};
+use narrowgate_sandbox::{Doors, Entry, Namespace, PlacedFile, SandboxError, Spec};
+use nix::sys::signal::{SigSet, Signal};
 
 fn main() -> ExitCode {
     if let Some(code) = narrowgate_sandbox::stage_main(std::env::args_os()) {
         return code;
     }
+    // A terminal sends Ctrl-C to this process too, and it is the command's to answer.
+    let mut interrupts = SigSet::empty();
+    [Signal::SIGINT, Signal::SIGQUIT].into_iter().for_each(|signal| interrupts.add(signal));
+    interrupts.thread_block().unwrap();
     match run(Options::parse(std::env::args().skip(1))) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
@@ -73,7 +78,6 @@ impl Options {
                 other => panic!("{other}"),
             }
         }
-        let _: &Option<Filesystem> = &options.spec.filesystem;
         options.spec.command = arguments.map(OsString::from).collect();
         options
     }
@@ -128,7 +132,7 @@ fn reply(name: &str, mut connection: &TcpStream) -> io::Result<()> {
         SocketAddr::V6(address) if address.ip().to_ipv4_mapped().is_some() => "mapped".to_owned(),
         SocketAddr::V6(_) => rustix::net::sockopt::ipv6_original_dst(connection)?.to_string(),
     };
-    writeln!(connection, "{name} {wanted}")
+    connection.write_all(format!("{name} {wanted}\n").as_bytes())
 }
 
 fn datagrams(socket: &UdpSocket) {

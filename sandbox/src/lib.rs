@@ -5,20 +5,22 @@
 //! happens to a connection, and this crate knows nothing of how.
 //!
 //! ```no_run
+//! use std::process::ExitCode;
+//!
 //! use narrowgate_sandbox::{Entry, Namespace, Spec};
 //!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! if let Some(code) = narrowgate_sandbox::stage_main(std::env::args_os()) {
-//!     std::process::exit(code.into());
+//! fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
+//!     if let Some(code) = narrowgate_sandbox::stage_main(std::env::args_os()) {
+//!         return Ok(code);
+//!     }
+//!     let (namespace, doors) = Namespace::create(&Entry::default())?;
+//!     let spec = Spec { command: vec!["curl".into(), "http://example.com".into()], ..Spec::default() };
+//!     let mut running = namespace.launch(spec)?;
+//!     let listener = doors.captured.first().ok_or("no listener")?;
+//!     let (connection, _) = listener.accept()?; // and answer it
+//!     drop(connection);
+//!     Ok(ExitCode::from(running.wait()?.exit_code()))
 //! }
-//! let (namespace, doors) = Namespace::create(&Entry::default())?;
-//! let spec = Spec { command: vec!["curl".into(), "http://example.com".into()], ..Spec::default() };
-//! let mut running = namespace.launch(spec)?;
-//! let (connection, _) = doors.captured.first().ok_or("no listener")?.accept()?;
-//! # drop(connection);
-//! println!("{:?}", running.wait()?);
-//! # Ok(())
-//! # }
 //! ```
 //!
 //! # Stages

@@ -185,7 +185,7 @@ fn order(spec: Spec) -> io::Result<(Order, Vec<u8>)> {
         files,
         hidden: spec.hidden.into_iter().map(PathBuf::into_os_string).collect(),
         // Read out here, where the host's are listed, and as late as possible.
-        sockets: sys::mounts::unix_sockets()?,
+        sockets: sys::sockets::bound()?,
         filesystem: spec.filesystem,
     };
     Ok((order, contents))

@@ -16,7 +16,7 @@ use crate::sys::{capabilities, landlock, process, seccomp, users};
 
 pub(super) fn run(_argument: &OsStr, channel: &UnixStream) -> io::Result<()> {
     process::end_with_parent()?;
-    process::leave_signals_to_the_command()?;
+    process::take_signals()?;
     let Some(Frame { message: ToInit::Launch(order), blob, files }) = channel::receive(channel)? else {
         return Ok(());
     };
@@ -24,12 +24,11 @@ pub(super) fn run(_argument: &OsStr, channel: &UnixStream) -> io::Result<()> {
         process::set_stdin(stdin)?;
     }
     drop(files);
-    let children = process::children_that_end()?;
     match confine(&order, &blob).and_then(|lacks| Ok((start(&order)?, lacks))) {
         Err(error) => channel::send(channel, &FromInit::Failed(error), &[], &[]),
         Ok((child, lacks)) => {
             channel::send(channel, &FromInit::Started { lacks }, &[], &[])?;
-            match supervise(&child, &children, channel)? {
+            match supervise(&child, channel)? {
                 Some(ended) => channel::send(channel, &FromInit::Ended(ended), &[], &[]),
                 // The supervisor is gone. Process 1 ends, and the kernel ends the rest.
                 None => Ok(()),
@@ -66,6 +65,7 @@ fn arrange(order: &Order, contents: &[u8]) -> Result<Vec<PathBuf>, SandboxError>
     mounts::proc()?;
     mounts::read_only_below(Path::new("/sys"))?;
     mounts::dev()?;
+    mounts::no_devices()?;
     let mut replaced = Replaced::default();
     // Sockets of the machine's services are in there.
     replaced.cover_directory(Path::new("/run"), 0o755)?;
@@ -106,19 +106,28 @@ fn start(order: &Order) -> Result<Child, SandboxError> {
         let command = program.to_string_lossy().into_owned();
         match error.kind() {
             io::ErrorKind::NotFound => SandboxError::CommandNotFound { command },
+            // A directory of the path that cannot be searched makes `exec` say so, though there is nothing anywhere.
+            io::ErrorKind::PermissionDenied if !is_anywhere(program, order) => {
+                SandboxError::CommandNotFound { command }
+            }
             _ => SandboxError::CommandNotExecutable { command, reason: error.to_string() },
         }
     })
 }
 
+/// Whether there is such a file, as named or in the path.
+fn is_anywhere(program: &OsStr, order: &Order) -> bool {
+    let program = Path::new(program);
+    let path = order.environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value);
+    let is_named = program.components().count() > 1;
+    is_named || path.is_some_and(|path| env::split_paths(path).any(|directory| directory.join(program).exists()))
+}
+
 /// Waits for the command's end, reaps what it leaves behind, passes signals on. `None` where the supervisor is gone.
-fn supervise(
-    child: &Child,
-    children: &nix::sys::signalfd::SignalFd,
-    channel: &UnixStream,
-) -> io::Result<Option<Ended>> {
+fn supervise(child: &Child, channel: &UnixStream) -> io::Result<Option<Ended>> {
+    // The command would have inherited that this signal is blocked, so it is only now; what ended before is reaped first.
+    let children = process::children_that_end()?;
     loop {
-        let (said, _) = process::wait_for(channel.as_fd(), children.as_fd())?;
         while children.read_signal().is_ok_and(|signal| signal.is_some()) {}
         while let Some((pid, status)) = process::reap()? {
             if u32::try_from(pid).ok() != Some(child.id()) {
@@ -131,6 +140,7 @@ fn supervise(
                 return Ok(Some(Ended::Code(u8::try_from(code).unwrap_or(u8::MAX))));
             }
         }
+        let (said, _) = process::wait_for(channel.as_fd(), children.as_fd())?;
         if said {
             match channel::receive(channel)? {
                 Some(Frame { message: ToInit::Signal(signal), .. }) => process::signal(child, signal)?,

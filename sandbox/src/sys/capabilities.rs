@@ -17,7 +17,7 @@ pub(crate) fn keep() -> Result<(), Errno> {
 /// No capability now, and none to be had: not by a program's file, not by being root, not inherited.
 pub(crate) fn give_up() -> Result<(), Errno> {
     clear_ambient_capability_set()?;
-    // The kernel knows more than it says here, and fewer than there are bits: the first that it does not know ends it.
+    // There are more bits than capabilities, and those are numbered without a gap: the first unknown one ends it.
     match each(CapabilitySet::all(), remove_capability_from_bounding_set) {
         Ok(()) | Err(Errno::INVAL) => {}
         Err(other) => return Err(other),

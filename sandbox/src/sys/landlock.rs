@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use landlock::{
-    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, PathFdError, Ruleset, RulesetAttr,
+    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
 
@@ -70,11 +70,10 @@ fn ruleset(
     let read_only = filesystem.read_only.iter().chain(placed).map(|path| (path.as_path(), read));
     let read_write = filesystem.read_write.iter().map(PathBuf::as_path).chain(workdir).map(|path| (path, write));
     for (path, access) in read_only.chain(read_write) {
-        // The crate drops what does not apply to a file that is no directory.
-        match PathFd::new(path) {
-            Ok(file) => ruleset = ruleset.add_rule(PathBeneath::new(file, access))?,
-            Err(PathFdError::OpenCall { .. }) => {}
-            Err(_) => {}
+        // What cannot be opened cannot be reached: it grants nothing. Of the rights, the crate drops those that do not
+        // apply to a file that is no directory.
+        if let Ok(file) = PathFd::new(path) {
+            ruleset = ruleset.add_rule(PathBeneath::new(file, access))?;
         }
     }
     Ok(ruleset)

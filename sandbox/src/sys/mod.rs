@@ -8,4 +8,5 @@ pub(crate) mod network;
 pub(crate) mod process;
 pub(crate) mod redirect;
 pub(crate) mod seccomp;
+pub(crate) mod sockets;
 pub(crate) mod users;

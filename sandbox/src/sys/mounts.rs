@@ -9,6 +9,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind_recursive, mount_change, mount_remount};
 
 use crate::error::SandboxError;
@@ -20,6 +21,24 @@ const HARMLESS: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV);
 pub(crate) fn make_private() -> Result<(), SandboxError> {
     let flags = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", flags).map_err(|errno| files(Path::new("/"), errno))
+}
+
+/// Device nodes that lie around in the machine's files open nothing: to root, a disk is a way to all files. What cannot
+/// be reached from here cannot be reached by the command either.
+pub(crate) fn no_devices() -> Result<(), SandboxError> {
+    let kernels = ["/dev", "/proc", "/sys"];
+    for (point, flags) in mounted()? {
+        if kernels.iter().any(|kernel| point.starts_with(kernel)) {
+            continue;
+        }
+        let flags = flags | MountFlags::BIND | MountFlags::NODEV;
+        match mount_remount(&point, flags, c"") {
+            // Hidden by another mount, gone, or out of reach.
+            Ok(()) | Err(Errno::INVAL | Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => {}
+            Err(other) => return Err(files(&point, other)),
+        }
+    }
+    Ok(())
 }
 
 /// Directories that were replaced, and are writable until they are sealed.
@@ -192,20 +211,22 @@ pub(crate) fn proc() -> Result<(), SandboxError> {
 
 /// Everything mounted at or below a path becomes read-only.
 pub(crate) fn read_only_below(path: &Path) -> Result<(), SandboxError> {
-    let text = fs::read("/proc/self/mountinfo").map_err(|error| files(path, error))?;
-    for (point, flags) in text.split(|byte| *byte == b'\n').filter_map(mount_line) {
-        if point.starts_with(path) {
-            read_only(&point, flags)?;
-        }
-    }
-    Ok(())
+    let below = mounted()?.into_iter().filter(|(point, _)| point.starts_with(path));
+    below.into_iter().try_for_each(|(point, flags)| read_only(&point, flags))
 }
 
-/// A line of mountinfo: mount point and flags. Of the flags, those that a namespace may not take away.
+/// Mount points, and of their flags those that a namespace may not take away.
+fn mounted() -> Result<Vec<(PathBuf, MountFlags)>, SandboxError> {
+    let table = Path::new("/proc/self/mountinfo");
+    let text = fs::read(table).map_err(|error| files(table, error))?;
+    Ok(text.split(|byte| *byte == b'\n').filter_map(mount_line).collect())
+}
+
 fn mount_line(line: &[u8]) -> Option<(PathBuf, MountFlags)> {
     let mut fields = line.split(|byte| *byte == b' ').skip(4);
     let (point, options) = (fields.next()?, fields.next()?);
     let flags = options.split(|byte| *byte == b',').map(|option| match option {
+        b"ro" => MountFlags::RDONLY,
         b"nosuid" => MountFlags::NOSUID,
         b"nodev" => MountFlags::NODEV,
         b"noexec" => MountFlags::NOEXEC,
@@ -261,19 +282,6 @@ pub(crate) fn dev() -> Result<(), SandboxError> {
         [("ptmx", "pts/ptmx"), ("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")];
     links.into_iter().try_for_each(|(name, target)| symlink(target, dev.join(name))).map_err(failed)?;
     read_only(dev, HARMLESS)
-}
-
-/// Where Unix sockets are that this network namespace has names for, as the kernel lists them.
-pub(crate) fn unix_sockets() -> io::Result<Vec<OsString>> {
-    let text = fs::read("/proc/net/unix")?;
-    let lines = text.split(|byte| *byte == b'\n').skip(1);
-    let path = |line: &[u8]| {
-        // Seven fields, and the path, in which there may be spaces.
-        let start = line.iter().position(|byte| *byte == b'/')?;
-        line.get(start..).map(|path| OsString::from_vec(path.to_vec()))
-    };
-    let paths: BTreeSet<OsString> = lines.filter_map(path).collect();
-    Ok(paths.into_iter().collect())
 }
 
 /// Whether there is a socket at a path, as far as can be seen from here.

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
-use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
+use rustix::net::sockopt::set_ipv6_v6only;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
 
 use super::netlink::{CREATE, Message, REQUEST, attribute, exchange};
@@ -78,7 +78,6 @@ fn resolver(ipv6: bool) -> Result<(UdpSocket, TcpListener), Errno> {
         if ipv6 {
             set_ipv6_v6only(&socket, false)?;
         }
-        set_socket_reuseaddr(&socket, true)?;
         bind(&socket, &any)?;
         Ok(socket)
     };

@@ -19,16 +19,20 @@ use rustix::process::{
 use crate::error::SandboxError;
 
 /// Signals that are the command's: a terminal sends them to all of a process group, and a stage must not end, or stop,
-/// for one. What is blocked here is not blocked in a child of `std::process`.
+/// for one.
 pub(crate) fn leave_signals_to_the_command() -> Result<(), Errno> {
     let mut set = SigSet::all();
-    // A stage that is to be continued may be; and a child that ends is to be noticed.
     set.remove(Number::SIGCONT);
-    set.remove(Number::SIGCHLD);
     set.thread_block().map_err(from_nix)
 }
 
-/// A descriptor that is readable when a child has ended.
+/// Blocks nothing, as a command expects, which inherits it. Process 1 of a namespace need not: the kernel ignores for it
+/// whatever it does not handle.
+pub(crate) fn take_signals() -> Result<(), Errno> {
+    SigSet::empty().thread_set_mask().map_err(from_nix)
+}
+
+/// A descriptor that is readable when a child has ended, from now on.
 pub(crate) fn children_that_end() -> Result<SignalFd, Errno> {
     let mut set = SigSet::empty();
     set.add(Number::SIGCHLD);

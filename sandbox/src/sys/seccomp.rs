@@ -83,6 +83,10 @@ const FORBIDDEN: &[c_long] = &[
     libc::SYS_syslog,
 ];
 
+/// The same numbers on every architecture that is supported; their types differ between libraries.
+const TIOCSTI: u64 = 0x5412;
+const TIOCLINUX: u64 = 0x541c;
+
 /// Since Linux 6.15, with one number everywhere.
 const OPEN_TREE_ATTR: c_long = 467;
 
@@ -112,7 +116,7 @@ fn arguments() -> Built<Vec<(i64, Vec<SeccompRule>)>> {
         rule(&[(0, Op::MaskedEq(flag), flag)])
     });
     // Typing for whoever owns the terminal. The kernel looks at 32 bits of the request; so does the filter.
-    let ioctl = [libc::TIOCSTI, libc::TIOCLINUX].map(|request| rule(&[(1, Op::Eq, request)]));
+    let ioctl = [TIOCSTI, TIOCLINUX].map(|request| rule(&[(1, Op::Eq, request)]));
     Ok(vec![
         (libc::SYS_clone, clone.into_iter().collect::<Built<_>>()?),
         (libc::SYS_ioctl, ioctl.into_iter().collect::<Built<_>>()?),
