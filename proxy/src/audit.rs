@@ -93,6 +93,10 @@ pub enum What {
 pub struct Flow {
     /// The client.
     pub process: Process,
+    /// Its pid, as the proxy's machine numbers it.
+    pub pid: Option<i32>,
+    /// Its command line, without secrets.
+    pub command: Option<String>,
     /// The destination's host.
     pub host: String,
     /// The destination's port.

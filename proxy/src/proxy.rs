@@ -17,7 +17,7 @@ use crate::bundle::{self, BundleError, Loader};
 use crate::ca::{CaError, CertificateAuthority};
 use crate::denials::Denials;
 use crate::dial::Dialer;
-use crate::doors::{Door, Doors, Names, Ready, Resolver};
+use crate::doors::{Door, Doors, Inside, Names, Ready, Resolver};
 use crate::server;
 use crate::shared::Shared;
 use crate::trust::{KeysError, Trust};
@@ -128,7 +128,7 @@ impl Proxy {
 
     pub(crate) fn serve(shared: Arc<Shared>, listener: TcpListener) -> Result<Proxy, StartError> {
         let addr = listener.local_addr().map_err(StartError::Door)?;
-        let door = Door::Proxy { names: None };
+        let door = Door::Proxy(None);
         shared.tasks.spawn(server::listen(shared.clone(), door, listener, server::slots()));
         Ok(Proxy { shared, addr })
     }
@@ -136,10 +136,11 @@ impl Proxy {
     pub(crate) fn serve_within(shared: Arc<Shared>, doors: Ready) -> Result<Proxy, StartError> {
         let addr = doors.proxy.local_addr().map_err(StartError::Door)?;
         let (names, slots) = (Arc::new(Names::default()), server::slots());
+        let inside = Inside { names: names.clone(), namespace: doors.namespace };
         let open = |door, listener| shared.tasks.spawn(server::listen(shared.clone(), door, listener, slots.clone()));
-        open(Door::Proxy { names: Some(names.clone()) }, doors.proxy);
+        open(Door::Proxy(Some(inside.clone())), doors.proxy);
         for listener in doors.captured {
-            open(Door::Captured { names: names.clone() }, listener);
+            open(Door::Captured(inside.clone()), listener);
         }
         if let Some((udp, tcp)) = doors.resolver {
             let resolver = Arc::new(Resolver::new(shared.clone(), names));

@@ -242,6 +242,8 @@ impl Shared {
         };
         let flow = Flow {
             process: who.process.clone(),
+            pid: who.execution.map(|execution| execution.pid),
+            command: who.command.as_ref().map(ToString::to_string),
             host: attempt.host.clone(),
             port: attempt.port.get(),
             outcome: Outcome::Denied(refusal.reason),
@@ -271,6 +273,8 @@ impl Shared {
     pub(crate) fn allow(&self, who: &Who, attempt: &Attempt, permit: &Permit) -> Result<(), Response<Body>> {
         let flow = Flow {
             process: who.process.clone(),
+            pid: who.execution.map(|execution| execution.pid),
+            command: who.command.as_ref().map(ToString::to_string),
             host: attempt.host.clone(),
             port: attempt.port.get(),
             outcome: Outcome::Allowed,

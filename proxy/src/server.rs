@@ -76,8 +76,8 @@ async fn enter(shared: Arc<Shared>, door: &Door, stream: TcpStream, from: Socket
     }
     // The other end as the client's own socket has it, which is what it is found by in the system's table.
     let destination = match door {
-        Door::Proxy { .. } => stream.local_addr(),
-        Door::Captured { .. } => captured::original_destination(&stream),
+        Door::Proxy(_) => stream.local_addr(),
+        Door::Captured(_) => captured::original_destination(&stream),
     };
     let destination = match destination {
         Ok(destination) => destination,
@@ -86,11 +86,11 @@ async fn enter(shared: Arc<Shared>, door: &Door, stream: TcpStream, from: Socket
             return captured::reset(&stream);
         }
     };
-    let peer = Peer::identify(from, destination, &shared.sandbox, slot).await;
+    let peer = Peer::identify(from, destination, &shared.sandbox, door.namespace(), slot).await;
     let client = Client { shared, peer };
     match door {
-        Door::Proxy { names } => explicit(client, names.as_deref(), stream).await,
-        Door::Captured { names } => captured::serve(client, names, destination, stream).await,
+        Door::Proxy(inside) => explicit(client, inside.as_ref().map(|inside| &*inside.names), stream).await,
+        Door::Captured(inside) => captured::serve(client, &inside.names, destination, stream).await,
     }
 }
 

@@ -19,7 +19,7 @@ use crate::audit::{AuditError, AuditLog, Event, What};
 use crate::ca::CertificateAuthority;
 use crate::denials::Denials;
 use crate::dial::Dialer;
-use crate::identity::{Evidence, Identity, identify};
+use crate::identity::{CommandLine, Evidence, Execution, Identity, identify};
 
 /// An owner that came later than the last search, beside those that were found, is noticed this late at most.
 const SEARCH: Duration = Duration::from_millis(250);
@@ -62,6 +62,10 @@ pub(crate) struct Who {
     pub(crate) process: Process,
     /// Several programs share the connection, or did: no request on it has one author.
     pub(crate) refusal: Option<String>,
+    /// Its command line without secrets; `None` for a process that is not identified.
+    pub(crate) command: Option<CommandLine>,
+    /// Which run of its executable it is; `None` for a process that is not identified.
+    pub(crate) execution: Option<Execution>,
 }
 
 /// One client connection, and who is at the other end. Connections change hands: ask anew for every decision.
@@ -69,6 +73,7 @@ pub(crate) struct Peer {
     client: SocketAddr,
     proxy: SocketAddr,
     sandbox: String,
+    namespace: Option<i32>,
     found: Mutex<Found>,
     /// Counts against the limit of connections for as long as anything of this one lives.
     _slot: OwnedSemaphorePermit,
@@ -83,15 +88,17 @@ struct Found {
 }
 
 impl Peer {
-    /// Asks the system who owns the connection.
+    /// Asks the system who owns the connection from `client` to `proxy`: for a captured one, to its original destination.
+    /// With `namespace`, it is in the network namespace of that process.
     pub(crate) async fn identify(
         client: SocketAddr,
         proxy: SocketAddr,
         sandbox: &str,
+        namespace: Option<i32>,
         slot: OwnedSemaphorePermit,
     ) -> Arc<Peer> {
-        let found = Mutex::new(search(client, proxy, sandbox).await);
-        Arc::new(Peer { client, proxy, sandbox: sandbox.to_owned(), found, _slot: slot })
+        let found = Mutex::new(search(client, proxy, sandbox, namespace).await);
+        Arc::new(Peer { client, proxy, sandbox: sandbox.to_owned(), namespace, found, _slot: slot })
     }
 
     /// Who owns the connection now.
@@ -114,7 +121,7 @@ impl Peer {
             None => !late,
         };
         if !stands {
-            found = search(self.client, self.proxy, &self.sandbox).await;
+            found = search(self.client, self.proxy, &self.sandbox, self.namespace).await;
         }
         let mut kept = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         // Somebody else's look meanwhile may have found what must not be forgotten.
@@ -125,20 +132,33 @@ impl Peer {
     }
 }
 
-async fn search(client: SocketAddr, proxy: SocketAddr, sandbox: &str) -> Found {
+async fn search(client: SocketAddr, proxy: SocketAddr, sandbox: &str, namespace: Option<i32>) -> Found {
     let (name, searched) = (sandbox.to_owned(), Instant::now());
-    let identity = tokio::task::spawn_blocking(move || identify(client, proxy, &name)).await;
-    let nobody = Process { sandbox: sandbox.to_owned(), ..Process::default() };
-    let (process, refusal, evidence) = match identity {
-        Ok((Identity::Known(process), evidence)) => (process, None, evidence),
-        Ok((Identity::Unknown(why), _)) => {
-            tracing::debug!("client {client} is not identified: {why}");
-            (nobody, None, None)
-        }
-        Ok((Identity::Ambiguous(why), _)) => (nobody, Some(why), None),
-        Err(_) => (nobody, Some("the client could not be identified".to_owned()), None),
+    let identified = tokio::task::spawn_blocking(move || {
+        let (identity, evidence) = identify(client, proxy, &name, namespace);
+        let command = evidence.as_ref().and_then(Evidence::command);
+        (identity, evidence, command)
+    })
+    .await;
+    let nobody = |refusal: Option<String>| Who {
+        process: Process { sandbox: sandbox.to_owned(), ..Process::default() },
+        refusal,
+        command: None,
+        execution: None,
     };
-    Found { who: Arc::new(Who { process, refusal }), evidence, searched }
+    let (who, evidence) = match identified {
+        Ok((Identity::Known(process), evidence, command)) => {
+            let execution = evidence.as_ref().and_then(Evidence::execution);
+            (Who { process, refusal: None, command, execution }, evidence)
+        }
+        Ok((Identity::Unknown(why), ..)) => {
+            tracing::debug!("client {client} is not identified: {why}");
+            (nobody(None), None)
+        }
+        Ok((Identity::Ambiguous(why), ..)) => (nobody(Some(why)), None),
+        Err(_) => (nobody(Some("the client could not be identified".to_owned())), None),
+    };
+    Found { who: Arc::new(who), evidence, searched }
 }
 
 /// Seconds since the Unix epoch, the one clock of every decision.

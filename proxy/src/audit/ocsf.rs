@@ -15,7 +15,6 @@
 //! check none of what the tests here check, and cost more to compile than the rest of this crate.
 
 use narrowgate_core::decide::Reason;
-use narrowgate_core::request::Process;
 use serde_json::{Map, Value, json};
 
 use super::{Change, Event, Flow, Outcome, Severity, What};
@@ -162,7 +161,7 @@ fn decided(class: &Class, flow: &Flow) -> Map<String, Value> {
     set(&mut object, "disposition_id", json!(disposition.0));
     set(&mut object, "disposition", json!(disposition.1));
     set(&mut object, "status_detail", reason.clone().unwrap_or_default());
-    set(&mut object, "actor", json!({"process": process(&flow.process)}));
+    set(&mut object, "actor", json!({"process": process(flow)}));
     let endpoint = if flow.host.parse::<std::net::IpAddr>().is_ok() { "ip" } else { "hostname" };
     set(&mut object, "dst_endpoint", json!({endpoint: flow.host, "port": flow.port}));
     let version = flow.version.map(|version| json!(version.to_string()));
@@ -210,7 +209,8 @@ fn base(class: &Class, severity: Severity, failed: bool) -> Map<String, Value> {
     object
 }
 
-fn process(process: &Process) -> Value {
+fn process(flow: &Flow) -> Value {
+    let process = &flow.process;
     if process.path.is_empty() {
         return json!({"name": "unidentified"});
     }
@@ -218,7 +218,14 @@ fn process(process: &Process) -> Value {
     let hashes = json!([{"algorithm_id": 3, "algorithm": "SHA-256", "value": process.sha256}]);
     let file = json!({"name": name(&process.path), "path": process.path, "type_id": 1, "hashes": hashes});
     let ancestry: Vec<Value> = process.ancestors.iter().map(|path| json!({"name": name(path), "path": path})).collect();
-    json!({"name": name(&process.path), "path": process.path, "file": file, "ancestry": ancestry})
+    some([
+        ("name", Some(json!(name(&process.path)))),
+        ("path", Some(json!(process.path))),
+        ("pid", flow.pid.map(Value::from)),
+        ("cmd_line", flow.command.as_deref().map(Value::from)),
+        ("file", Some(file)),
+        ("ancestry", Some(json!(ancestry))),
+    ])
 }
 
 fn device(sandbox: &str) -> Value {

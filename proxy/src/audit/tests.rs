@@ -8,6 +8,8 @@ fn flow(outcome: Outcome) -> Flow {
     Flow {
         plugin: None,
         operations: Vec::new(),
+        pid: Some(4711),
+        command: Some("curl -H [redacted] https://api.github.com/".into()),
         process: Process {
             path: "/usr/bin/curl".into(),
             sha256: "ab".repeat(32),

@@ -37,13 +37,13 @@ pub(crate) struct Ready {
     pub(crate) proxy: tokio::net::TcpListener,
     pub(crate) captured: Vec<tokio::net::TcpListener>,
     pub(crate) resolver: Option<(tokio::net::UdpSocket, tokio::net::TcpListener)>,
+    pub(crate) namespace: i32,
 }
 
 impl Doors {
     /// # Errors
     /// As the system words it.
     pub(crate) fn ready(self) -> io::Result<Ready> {
-        tracing::debug!("doors inside the network namespace of process {}", self.namespace);
         let resolver = self.resolver.map(|(udp, tcp)| {
             udp.set_nonblocking(true)?;
             io::Result::Ok((tokio::net::UdpSocket::from_std(udp)?, listener(tcp)?))
@@ -52,6 +52,7 @@ impl Doors {
             proxy: listener(self.proxy)?,
             captured: self.captured.into_iter().map(listener).collect::<io::Result<_>>()?,
             resolver: resolver.transpose()?,
+            namespace: self.namespace,
         })
     }
 }
@@ -63,8 +64,27 @@ fn listener(listener: TcpListener) -> io::Result<tokio::net::TcpListener> {
 
 /// What the clients of a listener know.
 pub(crate) enum Door {
-    /// That this is a proxy; inside a sandbox, with the addresses that its names were given.
-    Proxy { names: Option<Arc<Names>> },
+    /// That this is a proxy.
+    Proxy(Option<Inside>),
     /// Nothing: they wanted to go elsewhere.
-    Captured { names: Arc<Names> },
+    Captured(Inside),
+}
+
+/// A sandbox's network namespace, as seen from a door in it.
+#[derive(Clone)]
+pub(crate) struct Inside {
+    /// The addresses that names were given there.
+    pub(crate) names: Arc<Names>,
+    /// A process in it.
+    pub(crate) namespace: i32,
+}
+
+impl Door {
+    /// A process in the network namespace that its clients are in, where that is not the proxy's own.
+    pub(crate) fn namespace(&self) -> Option<i32> {
+        match self {
+            Door::Proxy(inside) => inside.as_ref().map(|inside| inside.namespace),
+            Door::Captured(inside) => Some(inside.namespace),
+        }
+    }
 }

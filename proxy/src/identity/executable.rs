@@ -3,11 +3,18 @@
 //! The name is believed only if the file of that name is, right now, the file that runs. A deleted executable reads as
 //! `NAME (deleted)`, one in another mount namespace as a name that means something else here, and a replaced one as
 //! the name of its successor: none of them is the program that a policy names.
+//!
+//! Where a sandbox has a mount namespace of its own, names are looked up in two views: ours, and that of the process
+//! which stands for the sandbox. A file of the host has the same name in both. One that exists only inside is known by
+//! its name inside, which is the one that the sandbox's programs use and that a policy can say; whoever may write there
+//! decides what runs under it, as everywhere. The view of the process in question is not asked: in a mount namespace of
+//! its own making, anything can be called `/usr/bin/curl`.
 
 use std::collections::HashMap;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -43,6 +50,25 @@ pub(super) enum Unidentified {
     Hidden(String),
 }
 
+/// Where names mean something: here, and in the mount namespace of the process that stands for the sandbox, if it has
+/// one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct View {
+    pub(super) sandbox: Option<i32>,
+}
+
+impl View {
+    /// Whether `path` names the file `live` in one of the views.
+    fn has(self, path: &Path, live: &Metadata) -> bool {
+        let is_it = |path: &Path| fs::metadata(path).is_ok_and(|it| (it.dev(), it.ino()) == (live.dev(), live.ino()));
+        let inside = |pid: i32| {
+            let relative = path.strip_prefix("/").ok()?;
+            Some(Path::new("/proc").join(pid.to_string()).join("root").join(relative))
+        };
+        is_it(path) || self.sandbox.and_then(inside).is_some_and(|path| is_it(&path))
+    }
+}
+
 /// Which file, and which state of it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct FileId {
@@ -57,8 +83,8 @@ struct FileId {
 static KNOWN: LazyLock<Mutex<HashMap<FileId, String>>> = LazyLock::new(Mutex::default);
 
 /// The process's executable, hashed through its open file.
-pub(super) fn of(process: &Entry) -> Result<Executable, Unidentified> {
-    let path = name(process)?;
+pub(super) fn of(process: &Entry, view: View) -> Result<Executable, Unidentified> {
+    let path = name(process, view)?;
     let mut file = process.open_relative("exe").map_err(|e| unidentified(process, &e))?;
     let read = |e: io::Error| Unidentified::Unreadable(format!("{path}: {e}"));
     let id = FileId::of(&file.metadata().map_err(read)?);
@@ -80,11 +106,11 @@ pub(super) fn of(process: &Entry) -> Result<Executable, Unidentified> {
 }
 
 /// The path of the process's executable, if the file of that name is the one that runs.
-pub(super) fn name(process: &Entry) -> Result<String, Unidentified> {
+pub(super) fn name(process: &Entry, view: View) -> Result<String, Unidentified> {
     let path = process.exe().map_err(|e| unidentified(process, &e))?;
     let live = process.open_relative_flags("exe", OFlags::PATH | OFlags::CLOEXEC);
     let live = live.map_err(|e| unidentified(process, &e))?.metadata().map_err(|_| Unidentified::Gone)?;
-    let named = fs::metadata(&path).is_ok_and(|named| (named.dev(), named.ino()) == (live.dev(), live.ino()));
+    let named = view.has(&path, &live);
     match path.to_str() {
         Some(text) if named && text.starts_with('/') => Ok(text.to_owned()),
         _ => Err(Unidentified::Hidden(format!(
@@ -95,10 +121,10 @@ pub(super) fn name(process: &Entry) -> Result<String, Unidentified> {
 }
 
 /// Whether the process still runs `executable`.
-pub(super) fn is_still(process: &Entry, executable: &Executable) -> bool {
+pub(super) fn is_still(process: &Entry, executable: &Executable, view: View) -> bool {
     let live = process.open_relative_flags("exe", OFlags::PATH | OFlags::CLOEXEC);
     live.is_ok_and(|live| live.metadata().is_ok_and(|live| FileId::of(&live) == executable.file))
-        && name(process).is_ok_and(|path| path == executable.path)
+        && name(process, view).is_ok_and(|path| path == executable.path)
 }
 
 impl FileId {

@@ -8,6 +8,11 @@
 //! Whoever holds the socket can write to it, so that all its holders count. With one executable they are one client
 //! (forked children), and only ancestors that all of them have are theirs; with several, ownership is ambiguous.
 //!
+//! A sandbox may be another network namespace: the table is then that of a process in it, whose other namespaces change
+//! nothing here, since pids and sockets are read as this process sees them. For a captured connection the client's
+//! socket still names the destination that it asked for, and is looked up by that. Where two captured sockets share
+//! address and port, the kernel gives one of them another port on the way; that client is unknown.
+//!
 //! What this does not see: a socket in flight inside another socket's queue, a file table that one thread keeps to
 //! itself, holders whose `/proc` entries this user may not read, and what a program was made to do by its environment
 //! or by an interpreter's script.
@@ -18,6 +23,7 @@
 //! the first look, and the socket then is the allowed binary's. A sandbox with a supervisor of its own, which sees every
 //! exec and every connect, is what will close it.
 
+mod command;
 mod executable;
 mod socket;
 
@@ -27,7 +33,8 @@ use std::time::Duration;
 use narrowgate_core::request::Process;
 use procfs::process::Process as Entry;
 
-use executable::{Executable, Unidentified};
+pub(crate) use command::CommandLine;
+use executable::{Executable, Unidentified, View};
 use socket::SocketError;
 
 /// How far up a chain of parents is read.
@@ -55,6 +62,16 @@ pub(crate) struct Evidence {
     inode: u64,
     executable: Executable,
     owners: Vec<Owner>,
+    view: View,
+}
+
+/// One run of a program: pids are used again, pids with their start times are not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Execution {
+    /// As this process's `/proc` numbers it.
+    pub(crate) pid: i32,
+    /// In clock ticks since the machine started.
+    pub(crate) started: u64,
 }
 
 /// A process that holds the socket.
@@ -75,13 +92,29 @@ impl Owner {
 }
 
 impl Evidence {
+    /// Whom the connection is attributed to. Of several holders, the one that started first: the others are its children,
+    /// or those of whoever opened the socket, and what they do with it is done on its behalf.
+    pub(crate) fn execution(&self) -> Option<Execution> {
+        let executions = self.owners.iter().map(|owner| Execution { pid: owner.pid, started: owner.started });
+        executions.min_by_key(|execution| (execution.started, execution.pid))
+    }
+
+    /// The command line of [`execution`](Evidence::execution), as it has it now, without secrets. `None` where that
+    /// process is gone.
+    pub(crate) fn command(&self) -> Option<CommandLine> {
+        let execution = self.execution()?;
+        let process = Entry::new(execution.pid).ok()?;
+        let command = command::of(&process)?;
+        process.stat().is_ok_and(|stat| stat.starttime == execution.started).then_some(command)
+    }
+
     /// Whether each of the owners is still the same process, running the same file, with the same socket. Some tens of
     /// microseconds; does not see an owner that came later.
     pub(crate) fn stands(&self) -> bool {
         self.owners.iter().all(|owner| {
             let Ok(process) = Entry::new(owner.pid) else { return false };
             socket::holds_as(&process, &owner.descriptor, self.inode)
-                && executable::is_still(&process, &self.executable)
+                && executable::is_still(&process, &self.executable, self.view)
                 // Last: the handle still is of a process that lives, and so was all along.
                 && process.stat().is_ok_and(|stat| stat.starttime == owner.started)
         })
@@ -97,13 +130,21 @@ impl Evidence {
 
 /// Identifies the process at `peer` of the connection from `peer` to `local`, with evidence where it is known. Blocks
 /// on file reads: not for a thread that runs an async executor.
-pub(crate) fn identify(peer: SocketAddr, local: SocketAddr, sandbox: &str) -> (Identity, Option<Evidence>) {
+///
+/// With `namespace`, the connection is in the network namespace of that process, which must be alive: everybody there is
+/// on this machine, whatever the addresses say.
+pub(crate) fn identify(
+    peer: SocketAddr,
+    local: SocketAddr,
+    sandbox: &str,
+    namespace: Option<i32>,
+) -> (Identity, Option<Evidence>) {
     let (peer, local) = (socket::canonical(peer), socket::canonical(local));
-    if !peer.ip().is_loopback() && peer.ip() != local.ip() {
+    if namespace.is_none() && !peer.ip().is_loopback() && peer.ip() != local.ip() {
         return (Identity::Unknown(format!("{} is not this machine", peer.ip())), None);
     }
     for _ in 0..ATTEMPTS {
-        if let Some((identity, evidence)) = attempt(peer, local, sandbox) {
+        if let Some((identity, evidence)) = attempt(peer, local, sandbox, namespace) {
             return (identity, evidence);
         }
     }
@@ -111,10 +152,16 @@ pub(crate) fn identify(peer: SocketAddr, local: SocketAddr, sandbox: &str) -> (I
 }
 
 /// One search; `None` if something changed while it ran.
-fn attempt(peer: SocketAddr, local: SocketAddr, sandbox: &str) -> Option<(Identity, Option<Evidence>)> {
+fn attempt(
+    peer: SocketAddr,
+    local: SocketAddr,
+    sandbox: &str,
+    namespace: Option<i32>,
+) -> Option<(Identity, Option<Evidence>)> {
+    let view = View { sandbox: namespace };
     let unknown = |why: String| Some((Identity::Unknown(why), None));
     let ambiguous = |why: String| Some((Identity::Ambiguous(why), None));
-    let inode = match socket::inode(peer, local) {
+    let inode = match socket::inode(peer, local, namespace) {
         Ok(inode) => inode,
         Err(SocketError::Gone) => return unknown("the client's socket is closed".into()),
         Err(SocketError::Unreadable(problem)) => return unknown(problem),
@@ -122,8 +169,8 @@ fn attempt(peer: SocketAddr, local: SocketAddr, sandbox: &str) -> Option<(Identi
     let entries = socket::owners(inode);
     let mut holders = Vec::new();
     for entry in &entries {
-        match executable::of(entry) {
-            Ok(executable) => holders.push(Holder { entry, executable, ancestors: ancestors(entry) }),
+        match executable::of(entry, view) {
+            Ok(executable) => holders.push(Holder { entry, executable, ancestors: ancestors(entry, view) }),
             Err(Unidentified::Gone) => {}
             Err(Unidentified::Unreadable(problem)) => return unknown(problem),
             Err(Unidentified::Hidden(problem)) => return ambiguous(problem),
@@ -136,7 +183,7 @@ fn attempt(peer: SocketAddr, local: SocketAddr, sandbox: &str) -> Option<(Identi
         holders.retain(|holder| socket::holds(holder.entry, inode));
         if let Some((one, other)) = differ(&holders) {
             let both = format!("{} and {} share the client's socket", one.path, other.path);
-            return holders.iter().all(Holder::is_still).then_some((Identity::Ambiguous(both), None));
+            return holders.iter().all(|holder| holder.is_still(view)).then_some((Identity::Ambiguous(both), None));
         }
     }
     let Some(first) = holders.first() else {
@@ -153,7 +200,7 @@ fn attempt(peer: SocketAddr, local: SocketAddr, sandbox: &str) -> Option<(Identi
     for holder in &holders {
         // Who let go of it meanwhile, a child that became another program most often, no longer matters.
         let Some(owner) = Owner::of(holder.entry, inode) else { continue };
-        if !holder.is_still() {
+        if !holder.is_still(view) {
             return None;
         }
         ancestors.retain(|path| holder.ancestors.contains(path));
@@ -164,7 +211,7 @@ fn attempt(peer: SocketAddr, local: SocketAddr, sandbox: &str) -> Option<(Identi
     }
     let Executable { path, sha256, .. } = executable.clone();
     let process = Process { path, sha256, ancestors, sandbox: sandbox.to_owned() };
-    Some((Identity::Known(process), Some(Evidence { inode, executable, owners })))
+    Some((Identity::Known(process), Some(Evidence { inode, executable, owners, view })))
 }
 
 /// A process that held the socket when it was looked for, and what it was then.
@@ -175,8 +222,8 @@ struct Holder<'a> {
 }
 
 impl Holder<'_> {
-    fn is_still(&self) -> bool {
-        executable::is_still(self.entry, &self.executable)
+    fn is_still(&self, view: View) -> bool {
+        executable::is_still(self.entry, &self.executable, view)
     }
 }
 
@@ -189,12 +236,12 @@ fn differ<'a>(holders: &'a [Holder<'_>]) -> Option<(&'a Executable, &'a Executab
 
 /// The executables of the parents, nearest first. One that cannot be named (unreadable, deleted, replaced) is left out:
 /// a name that is not there grants nothing.
-fn ancestors(process: &Entry) -> Vec<String> {
+fn ancestors(process: &Entry, view: View) -> Vec<String> {
     let mut names = Vec::new();
     let mut above: Option<Entry> = None;
     for _ in 0..ANCESTORS {
         let Some(parent) = parent(above.as_ref().unwrap_or(process)) else { break };
-        if let Ok(name) = executable::name(&parent)
+        if let Ok(name) = executable::name(&parent, view)
             && !names.contains(&name)
         {
             names.push(name);

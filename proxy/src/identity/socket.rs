@@ -24,16 +24,21 @@ pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// The inode of the socket whose own end is `peer` and whose other end is `local`, both canonical.
-pub(super) fn inode(peer: SocketAddr, local: SocketAddr) -> Result<u64, SocketError> {
+/// The inode of the socket whose own end is `peer` and whose other end is `local`, both canonical, in the network
+/// namespace of the process `namespace`, or in ours.
+pub(super) fn inode(peer: SocketAddr, local: SocketAddr, namespace: Option<i32>) -> Result<u64, SocketError> {
     let unreadable = |e: io::Error| SocketError::Unreadable(format!("the kernel's table of sockets: {e}"));
+    let table = |name: &str| match namespace {
+        Some(pid) => format!("/proc/{pid}/net/{name}"),
+        None => format!("/proc/net/{name}"),
+    };
     if peer.is_ipv4()
-        && let Some(inode) = find("/proc/net/tcp", peer, local).map_err(unreadable)?
+        && let Some(inode) = find(&table("tcp"), peer, local).map_err(unreadable)?
     {
         return Ok(inode);
     }
     // An IPv6 socket may speak IPv4. A kernel without IPv6 has no such table.
-    match find("/proc/net/tcp6", peer, local) {
+    match find(&table("tcp6"), peer, local) {
         Ok(Some(inode)) => Ok(inode),
         Ok(None) => Err(SocketError::Gone),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Err(SocketError::Gone),

@@ -10,8 +10,10 @@ use narrowgate_core::digest::Digest;
 
 use super::*;
 
+mod namespace;
+
 fn identify(peer: SocketAddr, local: SocketAddr, sandbox: &str) -> Identity {
-    super::identify(peer, local, sandbox).0
+    super::identify(peer, local, sandbox, None).0
 }
 
 /// A client that runs `script` in bash with the connection as file 3, and the server's end of it.
@@ -211,7 +213,7 @@ fn evidence_falls_with_an_exec_and_with_a_second_holder() {
         let mut client = Client::start(&bash(), &format!("echo >&3; read -r -u 3; {script}"));
         client.ready();
         let (peer, local) = (client.server.peer_addr().unwrap(), client.server.local_addr().unwrap());
-        let evidence = super::identify(peer, local, "box").1.unwrap();
+        let evidence = super::identify(peer, local, "box", None).1.unwrap();
         assert!(evidence.stands() && evidence.is_complete());
         client.server.write_all(b"\n").unwrap();
         let deadline = std::time::Instant::now() + Duration::from_secs(5);

@@ -305,7 +305,7 @@ async fn redirected(rig: &Rig, names: &Arc<Names>, original: SocketAddr) -> Sock
     tokio::spawn(async move {
         while let Ok((stream, from)) = listener.accept().await {
             let slot = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-            let peer = Peer::identify(from, door, &shared.sandbox, slot).await;
+            let peer = Peer::identify(from, door, &shared.sandbox, None, slot).await;
             let (client, names) = (Client { shared: shared.clone(), peer }, names.clone());
             tokio::spawn(async move { captured::serve(client, &names, original, stream).await });
         }
