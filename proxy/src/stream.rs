@@ -102,19 +102,24 @@ impl Client {
         match policy.snapshot.route(&who.process, &to.host, to.port, now) {
             Route::Opaque(permit) => self.relay(asked, &permit).await,
             Route::Inspect => Ok(self.opened(to, Way::Inspect)),
-            Route::Deny(refusal) => self.missed(asked, refusal, policy).await,
+            Route::Deny(refusal) => self.missed(asked, refusal, enforced.clone()).await,
         }
     }
 
     /// The one place where a stream is refused that the policy has no rule for.
-    async fn missed(&self, asked: Asked<'_>, refusal: Refusal, policy: &Enforced) -> Result<Opened, Closed> {
-        let asks = policy.snapshot.policy().on_miss != OnMiss::Deny;
+    async fn missed(
+        &self,
+        asked: Asked<'_>,
+        refusal: Refusal,
+        enforced: Option<Arc<Enforced>>,
+    ) -> Result<Opened, Closed> {
+        let asks = enforced.as_deref().is_some_and(|policy| policy.snapshot.policy().on_miss != OnMiss::Deny);
         let grantable = matches!(refusal.reason, Reason::NoMatchingRule | Reason::LeaseExpired);
         // A person is asked about a request, which says what is wanted, rather than about a host.
         if asks && grantable && [Port::HTTP, Port::HTTPS].contains(&asked.to.port) {
             return Ok(self.opened(asked.to, Way::Inspect));
         }
-        Err(self.deny(&asked, refusal.into(), Some(policy)))
+        Err(self.deny(&asked, refusal.into(), enforced.as_deref()))
     }
 
     async fn relay(&self, asked: Asked<'_>, permit: &Permit) -> Result<Opened, Closed> {

@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::gone;
 use super::names::{Names, Target};
 use crate::body::Body;
 use crate::connect::with_close;
@@ -32,6 +33,8 @@ use crate::upload::Upload;
 const FIRST_BYTE: Duration = Duration::from_secs(1);
 /// What a denied client still sends is taken from it for so long.
 const DRAIN: Duration = Duration::from_secs(3);
+/// A client that has said all it has to say, and may be waiting for the answer or gone. As long as a dial may take.
+const HALF_OPEN: Duration = Duration::from_secs(10);
 /// For a denied client to say what it wants and to read why not.
 const DENIAL: Duration = Duration::from_secs(10);
 
@@ -70,7 +73,11 @@ pub(crate) async fn serve(client: Client, names: &Names, original: SocketAddr, s
     };
     let to = Authority { host, port };
     let who = client.peer.who().await;
-    match client.open(&who, &to).await {
+    let opened = tokio::select! {
+        opened = client.open(&who, &to) => opened,
+        () = gone(&stream, HALF_OPEN) => return tracing::debug!("a client for {to} did not wait"),
+    };
+    match opened {
         Ok(opened) => opened.serve(stream).await,
         Err(closed) => tell(&client.shared, &to.host, closed.response, stream).await,
     }

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::rig::{Raw, Rig};
 use crate::Proxy;
-use crate::doors::{Doors, Names, captured};
+use crate::doors::{Doors, Names, captured, gone};
 use crate::shared::Peer;
 use crate::stream::Client;
 
@@ -294,6 +294,46 @@ async fn all_doors_are_served_together_and_close_together() {
     within.shutdown().await;
     for at in [proxy_at, captured_at, tcp_at] {
         assert!(TcpStream::connect(at).await.is_err(), "{at}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_is_gone_is_noticed_and_one_that_waits_is_not() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let second = Duration::from_secs(1);
+    for (says, ends, patience, expect) in [
+        (&b""[..], "stays", Duration::ZERO, false),
+        (b"early", "stays", Duration::ZERO, false),
+        (b"", "closes", Duration::ZERO, true),
+        (b"early", "closes", Duration::ZERO, true),
+        (b"early", "closes", 9 * second, false),
+        (b"early", "half-closes", 9 * second, false),
+        (b"early", "half-closes", Duration::ZERO, true),
+        (b"early", "resets", 9 * second, true),
+    ] {
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        client.write_all(says).await.unwrap();
+        let noticed = tokio::time::timeout(2 * second, gone(&stream, patience));
+        let (noticed, kept) = tokio::join!(noticed, async {
+            // While it is waited for.
+            tokio::time::sleep(second / 10).await;
+            match ends {
+                "closes" => return None,
+                "resets" => {
+                    client.set_zero_linger().unwrap();
+                    return None;
+                }
+                "half-closes" => client.shutdown().await.unwrap(),
+                _ => {}
+            }
+            Some(client)
+        });
+        assert_eq!(noticed.is_ok(), expect, "{says:?}, then it {ends}");
+        drop(kept);
+        let mut kept_for_the_stream = vec![0; says.len()];
+        let read = stream.try_read(&mut kept_for_the_stream);
+        assert!(ends == "resets" || says.is_empty() || kept_for_the_stream == says, "{read:?}");
     }
 }
 
