@@ -23,6 +23,8 @@ use narrowgate_core::request::Process;
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::held::Review;
+
 pub use short::short;
 
 /// The log cannot be opened or written.
@@ -115,6 +117,8 @@ pub struct Flow {
     pub plugin: Option<String>,
     /// The actions that the plugin named, and of a denied request those that are not allowed. Never what it says of them.
     pub operations: Vec<String>,
+    /// How it came to the decision, where the request waited for a person or would have.
+    pub review: Option<Review>,
 }
 
 /// A decision.
@@ -124,6 +128,8 @@ pub enum Outcome {
     Allowed,
     /// It does not, and why.
     Denied(Reason),
+    /// A person is asked.
+    Waiting,
 }
 
 /// What happens to policies and proposals.

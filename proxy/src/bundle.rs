@@ -93,12 +93,41 @@ pub(crate) fn open(
     schema: &Arc<Schema>,
     now: i64,
 ) -> Result<Enforced, BundleError> {
+    open_as(bundle, keys, sandbox, schema, now, None)
+}
+
+/// The same of what lets one held request through, and puts nothing in force.
+///
+/// # Errors
+/// See [`BundleError`].
+pub(crate) fn open_held(
+    bundle: &Bundle,
+    keys: &[TrustedKey],
+    sandbox: &str,
+    schema: &Arc<Schema>,
+    now: i64,
+    held: &str,
+) -> Result<Enforced, BundleError> {
+    open_as(bundle, keys, sandbox, schema, now, Some(held))
+}
+
+fn open_as(
+    bundle: &Bundle,
+    keys: &[TrustedKey],
+    sandbox: &str,
+    schema: &Arc<Schema>,
+    now: i64,
+    held: Option<&str>,
+) -> Result<Enforced, BundleError> {
     if bundle.sandbox != sandbox {
         return Err(BundleError::OtherSandbox { bundle: bundle.sandbox.clone(), here: sandbox.to_owned() });
     }
     // First the signature: nothing else is looked at of a bundle that nobody vouches for.
-    let Certified { statement, signer } =
-        certificate::verify(&bundle.certificate, keys, bundle.policy_hash, schema, now)?;
+    let (envelope, policy) = (&bundle.certificate, bundle.policy_hash);
+    let Certified { statement, signer } = match held {
+        None => certificate::verify(envelope, keys, policy, schema, now)?,
+        Some(held) => certificate::verify_held(envelope, keys, policy, schema, now, held)?,
+    };
     let proven = statement.predicate;
     if proven.sandbox != sandbox || proven.version != bundle.version {
         return Err(BundleError::OtherStatement { sandbox: proven.sandbox, version: proven.version });
@@ -130,12 +159,12 @@ pub(crate) fn succeeds(bundle: &Bundle, last: Option<(u64, Digest)>) -> Result<(
 /// Follows the gateway's versions and keeps the last good one.
 pub(crate) struct Loader {
     shared: Arc<Shared>,
-    trust: Trust,
+    trust: Arc<Trust>,
     cache: PathBuf,
 }
 
 impl Loader {
-    pub(crate) fn new(shared: Arc<Shared>, trust: Trust, dir: &Path) -> Loader {
+    pub(crate) fn new(shared: Arc<Shared>, trust: Arc<Trust>, dir: &Path) -> Loader {
         Loader { shared, trust, cache: dir.join("bundle.json") }
     }
 

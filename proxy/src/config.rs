@@ -4,6 +4,9 @@ use narrowgate_plugins::Plugins;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use tokio::sync::mpsc;
+
+use crate::held::Event;
 use crate::{GatewayClient, ResolveEntry};
 
 /// How one proxy runs: one sandbox, one listener.
@@ -27,10 +30,13 @@ pub struct Config {
     pub proposals: bool,
     /// Who says what requests mean, and so what policies can speak about.
     pub plugins: Plugins,
+    /// Who is told what waits for a person, how that ends, and what is denied. A full channel loses events, not requests.
+    pub observer: Option<mpsc::Sender<Event>>,
 }
 
 impl Config {
-    /// The defaults: `127.0.0.1:3128`, proposals on, no audit log, no plugins, nothing resolved by hand.
+    /// The defaults: `127.0.0.1:3128`, proposals on, no audit log, no plugins, nothing resolved by hand,
+    /// nobody told.
     pub fn new(sandbox: impl Into<String>, gateway: GatewayClient, ca_dir: impl Into<PathBuf>) -> Config {
         Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 3128)),
@@ -42,6 +48,7 @@ impl Config {
             audit_log: None,
             proposals: true,
             plugins: Plugins::none(),
+            observer: None,
         }
     }
 }

@@ -6,7 +6,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use narrowgate_core::request::Authority;
 
-use crate::body::{Body, empty};
+use crate::body::Body;
 use crate::respond::{Attempt, Denied};
 use crate::shared::{Who, now};
 use crate::stream::Client;
@@ -22,12 +22,13 @@ pub(crate) async fn connect(client: &Client, who: &Who, mut request: Request<Inc
         }
         Ok(to) => match client.open(who, &to).await {
             Ok(opened) => {
+                let response = opened.response();
                 client.shared.tasks.spawn(async move {
                     if let Ok(tunnel) = upgrade.await {
                         opened.serve(TokioIo::new(tunnel)).await;
                     }
                 });
-                return Response::new(empty());
+                return response;
             }
             Err(closed) => closed.response,
         },

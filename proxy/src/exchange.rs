@@ -15,9 +15,12 @@ use crate::body::{Body, streamed, uploaded};
 use crate::classify::{Answer, classify};
 use crate::forward::{ForwardError, Upstream, Wire, response_head};
 use crate::grant::Watch;
+use crate::held;
 use crate::reading::{Canonical, shown};
 use crate::respond::{Attempt, Denied, Form, bad_gateway};
 use crate::shared::{Peer, Shared, Who, now};
+
+const READ_OTHERWISE: &str = "the policy changed how this host's requests are read; send the request again";
 
 /// The requests of one client connection, and its way upstream.
 pub(crate) struct Conversation {
@@ -88,7 +91,7 @@ impl Conversation {
         }
         match decide(&policy.snapshot, pending.operations(&[], now)) {
             Ok((permit, operations)) => self.pass(pending, &permit, operations).await,
-            Err(denied) => deny(&pending.attempt, denied),
+            Err(denied) => self.miss(pending, readers, &[], denied, enforced).await,
         }
     }
 
@@ -120,8 +123,7 @@ impl Conversation {
         };
         pending.attempt.set_operations(meanings.iter().map(AsRef::as_ref));
         if Readers::of(&policy.snapshot, destination) != readers {
-            let why = "the policy changed how this host's requests are read; send the request again";
-            return self.refuse(pending, Denied::ambiguous(why), Some(policy)).await;
+            return self.refuse(pending, Denied::ambiguous(READ_OTHERWISE), Some(policy)).await;
         }
         // Who sent the head was asked before; what was read since may be another's. Looking costs more than the plugin.
         if pending.request.upload.is_begun() {
@@ -133,7 +135,37 @@ impl Conversation {
         }
         match decide(&policy.snapshot, pending.operations(&meanings, now)) {
             Ok((permit, operations)) => self.pass(pending, &permit, operations).await,
-            Err(denied) => self.refuse(pending, denied, Some(policy)).await,
+            Err(denied) => self.miss(pending, readers, &meanings, denied, enforced).await,
+        }
+    }
+
+    /// Has a person asked where the policy wants that, and else denies.
+    async fn miss(
+        &self,
+        mut pending: Pending<'_>,
+        readers: Readers,
+        meanings: &[Arc<Meaning>],
+        denied: Denied,
+        enforced: Option<Arc<Enforced>>,
+    ) -> Response<Body> {
+        let case = enforced
+            .as_deref()
+            .and_then(|policy| held::Case::of(&self.shared, &self.peer, pending.who, policy, &denied, true));
+        let Some(case) = case else { return self.refuse(pending, denied, enforced.as_deref()).await };
+        // What may wait for minutes must not keep a policy that is replaced meanwhile.
+        drop(enforced);
+        let (operations, destination) = (pending.operations(meanings, 0), pending.destination.clone());
+        let anew = move |snapshot: &Snapshot, now: i64| match Readers::of(snapshot, &destination) == readers {
+            true => decide(snapshot, at(operations.clone(), now)),
+            false => Err(Denied::ambiguous(READ_OTHERWISE)),
+        };
+        let kept = pending.request.upload.kept();
+        match held::wait(&case, &mut pending.attempt, denied, kept, &anew).await {
+            Ok(held::Passed { permit, operations, watch }) => {
+                pending.watch = watch;
+                self.pass(pending, &permit, operations).await
+            }
+            Err(denied) => self.refuse(pending, denied, self.shared.active.load(now()).as_deref()).await,
         }
     }
 
@@ -156,14 +188,16 @@ impl Conversation {
         let body = uploaded(request.upload, watch.revoked(operations.clone()));
         let outgoing = Request::from_parts(request.head, body);
         let mut revoked = watch.revoked(operations.clone());
-        let deny = |denied, enforced: Option<&Enforced>| self.shared.deny_as(&form, who, &attempt, denied, enforced);
+        let report = held::Report::new(&self.shared, who, attempt);
+        let attempt = report.attempt();
+        let deny = |denied, enforced: Option<&Enforced>| self.shared.deny_as(&form, who, attempt, denied, enforced);
         let sent = tokio::select! {
             sent = self.upstream.send(&self.shared.dialer, permit, wire, outgoing) => sent,
             gone = &mut revoked => {
                 let now = now();
                 let enforced = self.shared.active.load(now);
                 let refused = enforced.as_deref().and_then(|policy| decide(&policy.snapshot, at(operations, now)).err());
-                let denied = gone.map_or_else(|| Denied::new(Reason::PolicyUnavailable), Denied::from);
+                let denied = gone.map_or_else(Denied::unavailable, Denied::from);
                 return deny(refused.unwrap_or(denied), enforced.as_deref());
             }
         };
@@ -173,7 +207,9 @@ impl Conversation {
                 if form.ends_connection() {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
-                response.map(|body| streamed(body, revoked))
+                let mut response = response.map(|body| streamed(body, report.late(revoked)));
+                attempt.mark(&mut response);
+                response
             }
             Err(ForwardError::Dial(e)) if e.reason().is_some() => {
                 let reason = e.reason().unwrap_or(Reason::DestinationBlocked);
@@ -181,7 +217,9 @@ impl Conversation {
             }
             Err(e) => {
                 tracing::info!("{}:{}: {e}", permit.host(), permit.port());
-                bad_gateway(&e.to_string())
+                let mut response = bad_gateway(&e.to_string());
+                attempt.mark(&mut response);
+                response
             }
         }
     }

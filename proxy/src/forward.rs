@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 
 use crate::body::Body;
 use crate::dial::{DialError, Dialer};
-use crate::respond::DECISION;
+use crate::respond::{DECISION, HELD};
 
 /// What the bytes between here and the origin are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,6 +165,7 @@ pub(crate) fn response_head(response: &mut Response<Incoming>) {
     strip(response.headers_mut());
     // Only the proxy itself may say that the proxy decided.
     response.headers_mut().remove(DECISION);
+    response.headers_mut().remove(HELD);
     *response.version_mut() = Version::HTTP_11;
 }
 

@@ -21,11 +21,19 @@ const CLOCK: Duration = Duration::from_secs(2);
 pub(crate) struct Watch {
     shared: Arc<Shared>,
     changes: watch::Receiver<u64>,
+    /// What let it through once, where the policy in force has no rule for it.
+    once: Option<Arc<Enforced>>,
 }
 
 impl Watch {
     pub(crate) fn new(shared: &Arc<Shared>) -> Watch {
-        Watch { shared: shared.clone(), changes: shared.active.subscribe() }
+        Watch { shared: shared.clone(), changes: shared.active.subscribe(), once: None }
+    }
+
+    /// The same for what `grant` lets through: it ends with the grant, and when the policy in force comes to deny it; not
+    /// because that has no rule for it.
+    pub(crate) fn by_grant(self, grant: Arc<Enforced>) -> Watch {
+        Watch { once: Some(grant), ..self }
     }
 
     /// Completes when any of the operations that one request is would now be denied.
@@ -40,7 +48,7 @@ impl Watch {
     }
 
     fn gone(&self, mut granted: Vec<Request>, peer: Option<Arc<Peer>>) -> Revoked {
-        let (shared, mut changes) = (self.shared.clone(), self.changes.clone());
+        let (shared, mut changes, once) = (self.shared.clone(), self.changes.clone(), self.once.clone());
         Box::pin(async move {
             loop {
                 let change = tokio::time::timeout(CLOCK, changes.changed()).await;
@@ -54,7 +62,9 @@ impl Watch {
                 let now = now();
                 granted.iter_mut().for_each(|request| request.now = now);
                 let enforced = shared.active.load(now)?;
-                if let Err(refusal) = still(&enforced, &granted) {
+                if let Err(refusal) =
+                    still(&enforced, &granted).or_else(|refusal| by_grant(refusal, &enforced, &once, &granted, now))
+                {
                     return Some(refusal);
                 }
                 if let Ok(Err(_)) = change {
@@ -62,6 +72,30 @@ impl Watch {
                 }
             }
         })
+    }
+}
+
+/// Whether what the policy in force has no rule for still has its grant.
+fn by_grant(
+    refusal: Refusal,
+    enforced: &Enforced,
+    once: &Option<Arc<Enforced>>,
+    granted: &[Request],
+    now: i64,
+) -> Result<(), Refusal> {
+    let missing = matches!(refusal.reason, Reason::NoMatchingRule | Reason::LeaseExpired);
+    let Some(grant) = once.as_deref().filter(|_| missing) else { return Err(refusal) };
+    // What is to be read by now was granted unread.
+    let read = |request: &Request| {
+        matches!(request.operation, Operation::Connect)
+            && matches!(enforced.snapshot.route(&request.process, &request.host, request.port, now), Route::Inspect)
+    };
+    if granted.iter().any(read) {
+        return Err(refusal);
+    }
+    match grant.expires.is_none_or(|end| now < end) {
+        true => still(grant, granted),
+        false => Err(Refusal::because(Reason::LeaseExpired)),
     }
 }
 

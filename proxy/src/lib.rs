@@ -37,6 +37,7 @@ mod files;
 mod forward;
 mod gateway_client;
 mod grant;
+pub mod held;
 mod identity;
 mod policy_local;
 mod proxy;

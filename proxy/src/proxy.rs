@@ -18,6 +18,7 @@ use crate::ca::{CaError, CertificateAuthority};
 use crate::denials::Denials;
 use crate::dial::Dialer;
 use crate::doors::{Door, Doors, Inside, Names, Ready, Resolver};
+use crate::held::{self, Held};
 use crate::server;
 use crate::shared::Shared;
 use crate::trust::{KeysError, Trust};
@@ -121,6 +122,8 @@ impl Proxy {
     pub async fn shutdown(self) {
         self.shared.stop.cancel();
         self.shared.tasks.close();
+        // Nobody is to answer what waited here, and what was granted for the session ends with it.
+        held::end(&self.shared).await;
         if tokio::time::timeout(Duration::from_secs(5), self.shared.tasks.wait()).await.is_err() {
             tracing::warn!("{} connections did not end in time", self.shared.tasks.len());
         }
@@ -155,7 +158,8 @@ impl Proxy {
 async fn begin(config: Config) -> Result<Arc<Shared>, StartError> {
     let dir = config.ca_dir.clone();
     let shared = prepare(config)?;
-    let trust = Trust::open(&shared.gateway, &dir).await?;
+    let trust = Arc::new(Trust::open(&shared.gateway, &dir).await?);
+    shared.held.trust(trust.clone());
     let loader = Loader::new(shared.clone(), trust, &dir);
     // First of all, so that nothing is taken from the cache that is by a key whose end was announced meanwhile.
     match loader.follow_keys().await {
@@ -165,6 +169,7 @@ async fn begin(config: Config) -> Result<Arc<Shared>, StartError> {
     }
     first_policy(&shared, &loader).await?;
     shared.tasks.spawn(loader.follow());
+    shared.tasks.spawn(held::begin(shared.clone()));
     Ok(shared)
 }
 
@@ -185,6 +190,7 @@ pub(crate) fn prepare(config: Config) -> Result<Arc<Shared>, StartError> {
         room: Arc::new(Semaphore::new(ROOM)),
         active: Active::default(),
         denials: Denials::default(),
+        held: Held::new(config.observer),
         gateway: config.gateway,
         proposals: config.proposals,
         tasks: TaskTracker::new(),

@@ -4,11 +4,13 @@ mod form;
 mod git;
 mod json_rpc;
 
+use std::sync::OnceLock;
+
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
 use narrowgate_core::blocked::Blocked;
 use narrowgate_core::decide::{Layer, Permit, Reason, Refusal};
-use narrowgate_core::denial::{Denial, DeniedOperation, DeniedRequest};
+use narrowgate_core::denial::{Denial, DenialRecord, DeniedOperation, DeniedRequest};
 use narrowgate_core::request::{Authority, Host, Port};
 use narrowgate_core::vocabulary::{Meaning, PluginName};
 use serde_json::{Value, json};
@@ -17,12 +19,15 @@ use crate::active::Enforced;
 use crate::audit::{Flow, Outcome, What};
 use crate::body::{Body, empty, full};
 use crate::forward::Wire;
+use crate::held::{self, LateOrNot, Review};
 use crate::shared::{Shared, Who, id};
 
 pub(crate) use form::Form;
 
 /// Says who answered: with it the proxy, without it the origin.
 pub(crate) const DECISION: HeaderName = HeaderName::from_static("x-narrowgate-decision");
+/// Says that the request waited for a person, and until when it could have.
+pub(crate) const HELD: HeaderName = HeaderName::from_static("x-narrowgate-held");
 
 /// What a client tries to do, as far as it is known; the subject of log lines and denials.
 pub(crate) struct Attempt {
@@ -35,6 +40,10 @@ pub(crate) struct Attempt {
     plugin: Option<String>,
     /// The operations that it is, where a plugin said so, by their actions.
     operations: Vec<String>,
+    /// Its denial's id, if it comes to one: a question to a person names it before.
+    denial: OnceLock<String>,
+    /// How it came to its decision, where it waited for a person.
+    review: Option<Review>,
 }
 
 enum Kind {
@@ -76,7 +85,56 @@ impl Attempt {
     }
 
     fn new(host: &str, port: Port, kind: Kind) -> Attempt {
-        Attempt { correlation: id("c_"), host: host.to_owned(), port, kind, plugin: None, operations: Vec::new() }
+        Attempt {
+            correlation: id("c_"),
+            host: host.to_owned(),
+            port,
+            kind,
+            plugin: None,
+            operations: Vec::new(),
+            denial: OnceLock::new(),
+            review: None,
+        }
+    }
+
+    /// Says how it came to its decision.
+    pub(crate) fn set_review(&mut self, review: Review) {
+        self.review = Some(review);
+    }
+
+    /// The policy decided it, whatever a person was asked or said.
+    pub(crate) fn decided_by_policy(&mut self) {
+        self.review = self.review.take().map(Review::by_policy);
+    }
+
+    pub(crate) fn review(&self) -> Option<Review> {
+        self.review.clone()
+    }
+
+    /// Tells the client that its request waited.
+    pub(crate) fn mark(&self, response: &mut Response<Body>) {
+        if let Some(held) = self.review.as_ref().and_then(Review::header) {
+            response.headers_mut().insert(HELD, held);
+        }
+    }
+
+    /// What a person is shown of it, as a denial would record it.
+    pub(crate) fn record(&self, binary: &str, denied: &Denied) -> DenialRecord {
+        self.denial(binary, denied, false).record(jiff::Timestamp::now().to_string())
+    }
+
+    fn denial(&self, binary: &str, denied: &Denied, proposals: bool) -> Denial {
+        let cause = match &denied.words {
+            Words::Cause(why) => Some(why.clone()),
+            Words::General | Words::Instead(_) => None,
+        };
+        let request = self.denied(binary, denied.operations.clone(), cause);
+        let id = self.denial.get_or_init(|| id("d_")).clone();
+        let mut denial = Denial::new(id, request, &denied.refusal, proposals);
+        if let Words::Instead(why) = &denied.words {
+            denial.detail.clone_from(why);
+        }
+        denial
     }
 
     /// Sets the path, which has no query: canonical, or as it came where it has no canonical form.
@@ -94,6 +152,36 @@ impl Attempt {
     /// Says what the request means.
     pub(crate) fn set_operations<'a>(&mut self, meanings: impl Iterator<Item = &'a Meaning>) {
         self.operations = meanings.map(|meaning| meaning.action().to_owned()).collect();
+    }
+
+    fn flow(&self, who: &Who, outcome: Outcome) -> Flow {
+        Flow {
+            process: who.process.clone(),
+            pid: who.execution.map(|execution| execution.pid),
+            command: who.command.as_ref().map(ToString::to_string),
+            host: self.host.clone(),
+            port: self.port.get(),
+            outcome,
+            policy: None,
+            rule: None,
+            version: None,
+            hash: None,
+            plugin: self.plugin.clone(),
+            operations: self.operations.clone(),
+            review: self.review.clone(),
+        }
+    }
+
+    /// For people: `GET host:443/path`.
+    fn shown(&self) -> String {
+        let Attempt { host, port, .. } = self;
+        match &self.kind {
+            Kind::Tunnel => format!("CONNECT {host}:{port}"),
+            Kind::Http { method, path, .. } => {
+                let (method, path) = (method.as_deref().unwrap_or("?"), path.as_deref().unwrap_or_default());
+                format!("{method} {host}:{port}{path}")
+            }
+        }
     }
 
     fn what(&self, flow: Flow) -> What {
@@ -130,6 +218,7 @@ impl Attempt {
 }
 
 /// Why a request is denied, and in whose words.
+#[derive(Debug, Clone)]
 pub(crate) struct Denied {
     refusal: Refusal,
     words: Words,
@@ -138,6 +227,7 @@ pub(crate) struct Denied {
     status: StatusCode,
 }
 
+#[derive(Debug, Clone)]
 enum Words {
     /// The general sentence about the reason.
     General,
@@ -157,6 +247,23 @@ impl Denied {
     /// A denial that no rule of a policy gave.
     pub(crate) fn new(reason: Reason) -> Denied {
         Refusal::because(reason).into()
+    }
+
+    /// No policy is in force.
+    pub(crate) fn unavailable() -> Denied {
+        Denied::new(Reason::PolicyUnavailable)
+    }
+
+    /// Whether a rule could have allowed it: nothing else forbids it.
+    pub(crate) fn is_grantable(&self) -> bool {
+        matches!(self.refusal.reason, Reason::NoMatchingRule | Reason::LeaseExpired)
+            && self.status == StatusCode::FORBIDDEN
+    }
+
+    /// The same request's denial for another reason, which no rule gave.
+    pub(crate) fn turned(&self, reason: Reason) -> Denied {
+        let policy = self.refusal.policy.clone();
+        Denied::new(reason).of(self.operations.clone()).under(policy)
     }
 
     /// The request has no single reading.
@@ -230,60 +337,81 @@ impl Shared {
         denied: Denied,
         enforced: Option<&Enforced>,
     ) -> Response<Body> {
-        let Denied { refusal, words, operations, status } = denied;
-        let (instead, cause) = match words {
-            Words::General => (None, None),
-            Words::Instead(why) => (Some(why), None),
-            Words::Cause(why) => (None, Some(why)),
-        };
-        let named = match operations.is_empty() {
+        let status = denied.status;
+        let denial = self.record_denial(who, attempt, &denied, enforced, LateOrNot::AtOnce);
+        let mut response = form.response(&denial, status);
+        response.headers_mut().insert(DECISION, HeaderValue::from_static("denied"));
+        attempt.mark(&mut response);
+        response
+    }
+
+    /// Logs and remembers the denial of what is on its way: nobody can be answered any more.
+    pub(crate) fn deny_late(&self, who: &Who, attempt: &Attempt, denied: Denied, enforced: Option<&Enforced>) {
+        self.record_denial(who, attempt, &denied, enforced, LateOrNot::Late);
+    }
+
+    /// INVARIANT: the log line, the event and the denial that is returned are made of the same three: they agree.
+    fn record_denial(
+        &self,
+        who: &Who,
+        attempt: &Attempt,
+        denied: &Denied,
+        enforced: Option<&Enforced>,
+        late: LateOrNot,
+    ) -> Denial {
+        let named = match denied.operations.is_empty() {
             true => attempt.operations.clone(),
-            false => operations.iter().map(|operation| operation.action.clone()).collect(),
+            false => denied.operations.iter().map(|operation| operation.action.clone()).collect(),
         };
         let flow = Flow {
-            process: who.process.clone(),
-            pid: who.execution.map(|execution| execution.pid),
-            command: who.command.as_ref().map(ToString::to_string),
-            host: attempt.host.clone(),
-            port: attempt.port.get(),
-            outcome: Outcome::Denied(refusal.reason),
-            policy: refusal.policy.clone(),
-            rule: refusal.rule.clone(),
+            policy: denied.refusal.policy.clone(),
+            rule: denied.refusal.rule.clone(),
             version: enforced.map(|enforced| enforced.snapshot.version()),
             hash: enforced.map(|enforced| enforced.snapshot.digest()),
-            plugin: attempt.plugin.clone(),
             operations: named,
+            ..attempt.flow(who, Outcome::Denied(denied.refusal.reason))
         };
         // A denial that cannot be logged is still a denial; the failure itself was reported.
         let _ = self.audit(&attempt.correlation, attempt.what(flow));
-        let request = attempt.denied(&who.process.path, operations, cause);
-        let mut denial = Denial::new(id("d_"), request, &refusal, self.proposals);
-        if let Some(why) = instead {
-            denial.detail = why;
+        let mut denial = attempt.denial(&who.process.path, denied, self.proposals);
+        match attempt.review.as_ref() {
+            Some(review) => match (review.denial(), &review.message) {
+                (Some(held), _) => denial = denial.after_waiting(held),
+                (None, Some(why)) => denial.detail.push_str(&format!("; nobody was asked: {why}")),
+                (None, None) => {}
+            },
+            None => {}
         }
+        denial.status = denied.status.as_u16();
         self.denials.push(denial.record(jiff::Timestamp::now().to_string()));
-        denial.status = status.as_u16();
-        let mut response = form.response(&denial, status);
-        response.headers_mut().insert(DECISION, HeaderValue::from_static("denied"));
-        response
+        self.held.tell(held::Event::Denied(held::Refused {
+            denial_id: denial.denial_id.clone(),
+            pid: who.execution.map(|execution| execution.pid),
+            binary: who.process.path.clone(),
+            what: attempt.shown(),
+            reason: denial.reason,
+            message: denial.detail.clone(),
+            review: attempt.review.clone(),
+            late,
+        }));
+        denial
+    }
+
+    /// Logs that a request waits for a person.
+    pub(crate) fn log_waiting(&self, who: &Who, attempt: &Attempt) {
+        // Not written: reported there. The decision that follows needs a line of its own, and is a denial without one.
+        let _ = self.audit(&attempt.correlation, attempt.what(attempt.flow(who, Outcome::Waiting)));
     }
 
     /// Logs what a permit is about to be used for. A log that cannot be written is a denial.
     #[expect(clippy::result_large_err, reason = "the error is the response to send")]
     pub(crate) fn allow(&self, who: &Who, attempt: &Attempt, permit: &Permit) -> Result<(), Response<Body>> {
         let flow = Flow {
-            process: who.process.clone(),
-            pid: who.execution.map(|execution| execution.pid),
-            command: who.command.as_ref().map(ToString::to_string),
-            host: attempt.host.clone(),
-            port: attempt.port.get(),
-            outcome: Outcome::Allowed,
             policy: Some(permit.policy().to_owned()),
             rule: Some(permit.rule().to_owned()),
             version: Some(permit.version()),
             hash: Some(permit.policy_digest()),
-            plugin: attempt.plugin.clone(),
-            operations: attempt.operations.clone(),
+            ..attempt.flow(who, Outcome::Allowed)
         };
         self.audit(&attempt.correlation, attempt.what(flow)).map_err(|_| {
             let mut response = problem(

@@ -19,6 +19,7 @@ use crate::audit::{AuditError, AuditLog, Event, What};
 use crate::ca::CertificateAuthority;
 use crate::denials::Denials;
 use crate::dial::Dialer;
+use crate::held::Held;
 use crate::identity::{CommandLine, Evidence, Execution, Identity, identify};
 
 /// An owner that came later than the last search, beside those that were found, is noticed this late at most.
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) audit: Option<AuditLog>,
     pub(crate) active: Active,
     pub(crate) denials: Denials,
+    pub(crate) held: Held,
     pub(crate) gateway: GatewayClient,
     pub(crate) proposals: bool,
     pub(crate) tasks: TaskTracker,
@@ -99,6 +101,12 @@ impl Peer {
     ) -> Arc<Peer> {
         let found = Mutex::new(search(client, proxy, sandbox, namespace).await);
         Arc::new(Peer { client, proxy, sandbox: sandbox.to_owned(), namespace, found, _slot: slot })
+    }
+
+    /// Whether those that were found still have the connection, at the price of a few reads: for looks that are many.
+    pub(crate) fn stands(&self) -> bool {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.evidence.as_ref().is_some_and(Evidence::stands)
     }
 
     /// Who owns the connection now.

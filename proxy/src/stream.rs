@@ -7,19 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Response, StatusCode};
-use narrowgate_core::decide::{Permit, Reason, Refusal, Route};
-use narrowgate_core::policy::OnMiss;
+use narrowgate_core::decide::{Permit, Reason, Route};
 use narrowgate_core::request::{self, Authority, Operation, Port};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader};
 use tokio::net::TcpStream;
 
 use crate::active::Enforced;
-use crate::body::Body;
+use crate::body::{Body, empty};
 use crate::dial::DialError;
 use crate::exchange::Conversation;
 use crate::forward::Wire;
 use crate::grant::{Revoked, Watch};
+use crate::held;
 use crate::policy_local;
 use crate::respond::{Attempt, Denied, bad_gateway, error};
 use crate::server;
@@ -42,6 +42,7 @@ pub(crate) struct Client {
 pub(crate) struct Opened {
     client: Client,
     to: Authority,
+    attempt: Attempt,
     way: Way,
 }
 
@@ -86,7 +87,7 @@ impl Client {
         let deny = |denied| self.deny(&asked, denied, enforced.as_deref());
         if to.host.as_str() == policy_local::HOST {
             return match to.port == Port::HTTP {
-                true => Ok(self.opened(to, Way::PolicyLocal)),
+                true => Ok(self.opened(asked, Way::PolicyLocal)),
                 false => Err(Closed::no_such_port()),
             };
         }
@@ -101,25 +102,28 @@ impl Client {
         };
         match policy.snapshot.route(&who.process, &to.host, to.port, now) {
             Route::Opaque(permit) => self.relay(asked, &permit).await,
-            Route::Inspect => Ok(self.opened(to, Way::Inspect)),
-            Route::Deny(refusal) => self.missed(asked, refusal, enforced.clone()).await,
+            Route::Inspect => Ok(self.opened(asked, Way::Inspect)),
+            Route::Deny(refusal) => self.missed(asked, refusal.into(), enforced).await,
         }
     }
 
-    /// The one place where a stream is refused that the policy has no rule for.
+    /// The one place where a stream is refused that the policy has no rule for: a person may be asked about it.
     async fn missed(
         &self,
-        asked: Asked<'_>,
-        refusal: Refusal,
+        mut asked: Asked<'_>,
+        denied: Denied,
         enforced: Option<Arc<Enforced>>,
     ) -> Result<Opened, Closed> {
-        let asks = enforced.as_deref().is_some_and(|policy| policy.snapshot.policy().on_miss != OnMiss::Deny);
-        let grantable = matches!(refusal.reason, Reason::NoMatchingRule | Reason::LeaseExpired);
-        // A person is asked about a request, which says what is wanted, rather than about a host.
-        if asks && grantable && [Port::HTTP, Port::HTTPS].contains(&asked.to.port) {
-            return Ok(self.opened(asked.to, Way::Inspect));
+        let asks = enforced.as_deref().is_some_and(|policy| held::asks(policy, &denied));
+        // About a request, which says what is wanted, rather than about a host.
+        if asks && [Port::HTTP, Port::HTTPS].contains(&asked.to.port) {
+            return Ok(self.opened(asked, Way::Inspect));
         }
-        Err(self.deny(&asked, refusal.into(), enforced.as_deref()))
+        let client = (&self.shared, &self.peer);
+        match held::stream(client, asked.who, asked.to, &mut asked.attempt, denied, enforced).await {
+            Ok(held::Passed { permit, watch, .. }) => self.relay(Asked { watch, ..asked }, &permit).await,
+            Err(denied) => Err(self.deny(&asked, denied, self.shared.active.load(now()).as_deref())),
+        }
     }
 
     async fn relay(&self, asked: Asked<'_>, permit: &Permit) -> Result<Opened, Closed> {
@@ -150,7 +154,7 @@ impl Client {
             now: now(),
         };
         let revoked = asked.watch.tunnel_revoked(granted, self.peer.clone());
-        Ok(self.opened(asked.to, Way::Relay { upstream, revoked }))
+        Ok(self.opened(asked, Way::Relay { upstream, revoked }))
     }
 
     /// Logs and remembers the denial.
@@ -159,8 +163,8 @@ impl Client {
         Closed { response, why: Why::Denied }
     }
 
-    fn opened(&self, to: &Authority, way: Way) -> Opened {
-        Opened { client: self.clone(), to: to.clone(), way }
+    fn opened(&self, asked: Asked<'_>, way: Way) -> Opened {
+        Opened { client: self.clone(), to: asked.to.clone(), attempt: asked.attempt, way }
     }
 }
 
@@ -173,12 +177,19 @@ impl Closed {
 }
 
 impl Opened {
+    /// What an HTTP client is told before its stream begins.
+    pub(crate) fn response(&self) -> Response<Body> {
+        let mut response = Response::new(empty());
+        self.attempt.mark(&mut response);
+        response
+    }
+
     /// Serves the client until either side ends it, the grant goes or the proxy stops.
     pub(crate) async fn serve<S>(self, stream: S)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Opened { client, to, way } = self;
+        let Opened { client, to, way, .. } = self;
         match way {
             Way::Relay { upstream, revoked } => tunnel::relay(stream, upstream, revoked, &client.shared.stop).await,
             Way::Inspect => inspect(client, to, stream).await,

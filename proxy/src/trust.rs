@@ -44,6 +44,7 @@ pub enum KeysError {
 }
 
 /// The keys that are believed, in `gateway-keys.json`.
+#[derive(Debug)]
 pub(crate) struct Trust {
     path: PathBuf,
     pinned: ArcSwap<Pinned>,

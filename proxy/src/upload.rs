@@ -84,6 +84,11 @@ impl Upload {
         self.begun
     }
 
+    /// How many bytes of it are kept here.
+    pub(crate) fn kept(&self) -> usize {
+        self.ahead.len()
+    }
+
     /// Reads until there are more than `most` bytes, or until the end. This makes a client that waits for `100 Continue`
     /// send its body.
     pub(crate) async fn read(&mut self, most: usize, room: &Arc<Semaphore>) -> Result<Ahead, UploadError> {

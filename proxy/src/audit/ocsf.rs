@@ -17,6 +17,8 @@
 use narrowgate_core::decide::Reason;
 use serde_json::{Map, Value, json};
 
+use crate::held::Source;
+
 use super::{Change, Event, Flow, Outcome, Severity, What};
 
 const VERSION: &str = "1.8.0";
@@ -59,6 +61,7 @@ fn network(flow: &Flow) -> Map<String, Value> {
     let activity = match flow.outcome {
         Outcome::Allowed => (1, "Open"),
         Outcome::Denied(_) => (5, "Refuse"),
+        Outcome::Waiting => (99, "Wait"),
     };
     let class = Class {
         category: (4, "Network Activity"),
@@ -154,6 +157,7 @@ fn decided(class: &Class, flow: &Flow) -> Map<String, Value> {
     let (severity, action, disposition, reason) = match flow.outcome {
         Outcome::Allowed => (Severity::Informational, (1, "Allowed"), (1, "Allowed"), None),
         Outcome::Denied(reason) => (Severity::Medium, (2, "Denied"), (2, "Blocked"), Some(reason_text(reason))),
+        Outcome::Waiting => (Severity::Informational, (99, "Waiting"), (14, "Delayed"), None),
     };
     let mut object = base(class, severity, reason.is_some());
     set(&mut object, "action_id", json!(action.0));
@@ -175,7 +179,15 @@ fn decided(class: &Class, flow: &Flow) -> Map<String, Value> {
     }
     let hash = flow.hash.map(|hash| json!(hash.to_string()));
     set(&mut object, "policy", some([("uid", hash), ("version", version)]));
+    let review = flow.review.as_ref();
+    let source = review.map_or(Source::Policy, |review| review.source).as_str();
+    let held = review.and_then(|review| review.held.as_ref());
     let unmapped = [
+        // Nobody has decided yet.
+        ("decision_source", (flow.outcome != Outcome::Waiting).then(|| json!(source))),
+        ("held_id", held.map(|held| json!(held.held_id))),
+        ("held_deadline", held.map(|held| json!(held.deadline))),
+        ("decided_by", review.and_then(|review| review.decided_by.as_deref()).map(Value::from)),
         ("reason", reason),
         ("sandbox", Some(json!(flow.process.sandbox))),
         ("plugin", flow.plugin.as_deref().map(Value::from)),

@@ -31,7 +31,12 @@ pub fn short(line: &Value, since: Duration) -> Option<String> {
 }
 
 fn decision(line: &Value, what: &str) -> String {
-    let denied = line.get("action_id").and_then(Value::as_u64) != Some(1);
+    let action = line.get("action_id").and_then(Value::as_u64);
+    if action == Some(99) {
+        let (held, until) = (field(line, "/unmapped/held_id"), field(line, "/unmapped/held_deadline"));
+        return format!("WAITING {what} [held:{held} until:{until}]");
+    }
+    let denied = action != Some(1);
     let policy = match field(line, "/firewall_rule/name") {
         "" => "-",
         policy => policy,
@@ -43,7 +48,12 @@ fn decision(line: &Value, what: &str) -> String {
     let operations = line.pointer("/unmapped/operations").and_then(Value::as_array);
     let named: Vec<&str> = operations.into_iter().flatten().filter_map(Value::as_str).collect();
     let operations = if named.is_empty() { String::new() } else { format!(" operations:{}", named.join(",")) };
-    format!("{word} {what} [policy:{policy} {name}:{why}{operations}]")
+    let held = match (field(line, "/unmapped/held_id"), field(line, "/unmapped/decided_by")) {
+        ("", _) => String::new(),
+        (held, "") => format!(" held:{held} by:{}", field(line, "/unmapped/decision_source")),
+        (held, by) => format!(" held:{held} by:{by}"),
+    };
+    format!("{word} {what} [policy:{policy} {name}:{why}{operations}{held}]")
 }
 
 fn change(line: &Value) -> String {

@@ -23,6 +23,7 @@ fn flow(outcome: Outcome) -> Flow {
         rule: (outcome == Outcome::Allowed).then(|| "PUT /repos/acme/site/contents/docs/**".into()),
         version: Some(3),
         hash: Some(Digest::of(b"policy")),
+        review: None,
     }
 }
 

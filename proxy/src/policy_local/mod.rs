@@ -22,10 +22,11 @@ pub(crate) const HOST: &str = "policy.local";
 
 const SKILL: &str = include_str!("skill.md");
 
-const ROUTES: [&str; 7] = [
+const ROUTES: [&str; 8] = [
     "GET /v1/skill",
     "GET /v1/policy/current",
     "GET /v1/denials?last=N",
+    "GET /v1/held",
     "POST /v1/proposals",
     "POST /v1/proposals/check",
     "GET /v1/proposals/{id}",
@@ -41,6 +42,7 @@ pub(crate) async fn answer(shared: &Arc<Shared>, who: &Who, request: Request<Inc
         (&Method::GET, ["v1", "skill"]) => skill(),
         (&Method::GET, ["v1", "policy", "current"]) => policy(shared),
         (&Method::GET, ["v1", "denials"]) => denials(shared, &query),
+        (&Method::GET, ["v1", "held"]) => json(StatusCode::OK, &json!({ "held": shared.held.list() })),
         (&Method::POST, ["v1", "proposals"]) => proposals::submit(shared, who, request).await,
         (&Method::POST, ["v1", "proposals", "check"]) => proposals::check(shared, who, request).await,
         (&Method::GET, ["v1", "proposals", id]) if is_id(id) => proposals::show(shared, id).await,

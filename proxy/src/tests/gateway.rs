@@ -352,7 +352,7 @@ async fn what_policy_local_does_not_take() {
             assert!(answer.json()["pointer"].is_string(), "{answer:?}");
         }
         if error == "unknown_route" {
-            assert_eq!(answer.json()["routes"].as_array().unwrap().len(), 7);
+            assert_eq!(answer.json()["routes"].as_array().unwrap().len(), 8);
         }
     }
     let skill = ask(&proxy, "GET", "/v1/skill", "").await;

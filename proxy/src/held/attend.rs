@@ -1,0 +1,179 @@
+//! One question's conversation with the gateway: asked once, waited for, and taken back when nobody waits any more.
+//!
+//! A gateway that is away is waited for, since it keeps its questions; but no longer than the question may wait. No
+//! answer is ever taken for a yes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use narrowgate_core::denial::DenialRecord;
+use narrowgate_core::held::{HeldOutcome, HeldStatus, Hold};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::group::Group;
+use super::{Decided, Event, Review};
+use crate::ClientError;
+use crate::shared::{Shared, now};
+
+/// The gateway is asked again at least this often, so that no wait hangs on one broken connection.
+const SLICE: Duration = Duration::from_secs(20);
+/// Between two tries while the gateway is away.
+const PAUSE: Duration = Duration::from_millis(300);
+/// The gateway says that time is over; only if it does not by then, this proxy does.
+const SLACK: Duration = Duration::from_secs(3);
+/// For taking a question back.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// Asks `hold` for `group`, and gives the group its answer. `patience` is what the policy in force gives a person.
+pub(super) async fn attend(shared: Arc<Shared>, group: Arc<Group>, hold: Hold, patience: Duration) {
+    let told = tokio::select! {
+        outcome = answered(&shared, &group, &hold, patience) => Some(outcome),
+        () = shared.stop.cancelled() => None,
+    };
+    // The proxy stops: whoever waits notices by themselves, and the end of the session takes back what was asked.
+    let Some(outcome) = told else { return };
+    if outcome.held_id.is_some() {
+        shared.held.tell(Event::Decided(Decided {
+            prompt: group.prompt(&Review::of(&outcome)),
+            status: outcome.status,
+            decided_by: outcome.decided_by.clone(),
+            message: outcome.message.clone(),
+        }));
+    }
+    shared.held.settle(&group, outcome);
+}
+
+/// The answer, or what stands in for one.
+async fn answered(shared: &Shared, group: &Group, hold: &Hold, patience: Duration) -> HeldOutcome {
+    let deadline = Instant::now() + patience;
+    // Not broken off when the last one leaves: the gateway may have the question already, which is then taken back.
+    let asked = match ask(shared, group, hold, deadline).await {
+        Ok(asked) => asked,
+        Err(e) if e.is_transient() => return without(HeldStatus::TimedOut, "the gateway could not be asked in time"),
+        Err(e) => {
+            tracing::warn!("a request cannot wait for a person: {e}");
+            return without(HeldStatus::Refused, "the gateway takes no questions from this sandbox");
+        }
+    };
+    let (HeldStatus::Waiting, Some(held_id)) = (asked.status, asked.held_id.clone()) else { return asked };
+    group.waiting(&asked);
+    shared.held.tell(Event::Waiting(group.prompt(&Review::of(&asked))));
+    let deadline = Instant::now() + left(&asked, patience);
+    let ended = tokio::select! {
+        ended = outcome(shared, &held_id, deadline + SLACK) => ended,
+        () = group.abandoned.cancelled() => {
+            cancel(shared, &held_id).await;
+            return HeldOutcome { status: HeldStatus::Cancelled, ..asked };
+        }
+    };
+    match ended {
+        // Whatever the gateway leaves out of a late answer, the question stays the one that was shown.
+        Ok(ended) => HeldOutcome { held_id: Some(held_id), deadline: ended.deadline.or(asked.deadline), ..ended },
+        Err(e) => {
+            tracing::warn!("no answer about {held_id}: {e}");
+            cancel(shared, &held_id).await;
+            HeldOutcome { status: HeldStatus::TimedOut, ..asked }
+        }
+    }
+}
+
+/// Posts the question until the gateway has it. The same key again is the same question.
+async fn ask(shared: &Shared, group: &Group, hold: &Hold, deadline: Instant) -> Result<HeldOutcome, ClientError> {
+    let path = format!("/v1/sandboxes/{}/held", shared.sandbox);
+    loop {
+        let error = match shared.gateway.post::<HeldOutcome>(&path, hold).await {
+            Ok(outcome) => match outcome.held_id.as_deref().is_none_or(is_id) {
+                true => return Ok(outcome),
+                false => return Err(not_understood(shared, "a held_id that is none")),
+            },
+            Err(e) if e.is_transient() => e,
+            Err(e) => return Err(e),
+        };
+        shared.held.reconnected.notify_one();
+        if group.abandoned.is_cancelled() || Instant::now() + PAUSE >= deadline {
+            return Err(error);
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// Where the question stands once that is no longer `waiting`; asked for until `deadline`. Asking takes nothing away.
+pub(super) async fn outcome(shared: &Shared, held_id: &str, deadline: Instant) -> Result<HeldOutcome, ClientError> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let slice = left.min(SLICE);
+        // Rounded up: the gateway counts in seconds, and 0 would not wait.
+        let wait = slice.as_millis().div_ceil(1000).max(1);
+        let path = format!("/v1/sandboxes/{}/held/{held_id}?wait={wait}", shared.sandbox);
+        let polled = Instant::now();
+        match shared.gateway.get_within::<HeldOutcome>(&path, slice + Duration::from_secs(1)).await {
+            Ok(Some(outcome)) if outcome.status != HeldStatus::Waiting => return Ok(outcome),
+            Ok(_) if Instant::now() >= deadline => {
+                return Err(not_understood(shared, "still waiting after the deadline"));
+            }
+            // A gateway that does not hold the poll must not be asked in a tight loop.
+            Ok(_) => sleep(PAUSE.saturating_sub(polled.elapsed())).await,
+            Err(e) if e.is_transient() && Instant::now() + PAUSE < deadline => {
+                shared.held.reconnected.notify_one();
+                sleep(PAUSE).await;
+            }
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// Takes the question back: nobody waits for its answer.
+async fn cancel(shared: &Shared, held_id: &str) {
+    let path = format!("/v1/sandboxes/{}/held/{held_id}", shared.sandbox);
+    let all = async {
+        while let Err(e) = shared.gateway.delete(&path).await {
+            if !e.is_transient() {
+                // Answered meanwhile, most often.
+                return tracing::debug!("{held_id} is not taken back: {e}");
+            }
+            sleep(PAUSE).await;
+        }
+    };
+    if timeout(FAREWELL, all).await.is_err() {
+        tracing::info!("{held_id} could not be taken back; it ends at its deadline");
+    }
+}
+
+/// How long the question has by the gateway's word, and never much longer than the policy says.
+fn left(asked: &HeldOutcome, patience: Duration) -> Duration {
+    let deadline = asked.deadline.as_deref().and_then(|deadline| deadline.parse::<jiff::Timestamp>().ok());
+    let left = deadline.and_then(|deadline| u64::try_from(deadline.as_second().saturating_sub(now())).ok());
+    // Clocks differ between machines.
+    left.map_or(patience, Duration::from_secs).min(patience + SLACK)
+}
+
+fn without(status: HeldStatus, message: &str) -> HeldOutcome {
+    HeldOutcome {
+        held_id: None,
+        status,
+        deadline: None,
+        decided_by: None,
+        message: Some(message.to_owned()),
+        grant: None,
+        version: None,
+    }
+}
+
+fn not_understood(shared: &Shared, problem: &str) -> ClientError {
+    ClientError::Answer { url: shared.gateway.url().to_owned(), problem: problem.to_owned() }
+}
+
+/// What goes into a path of the gateway's API and into a header: nothing that could leave its place.
+fn is_id(id: &str) -> bool {
+    (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+/// The question as the gateway gets it.
+pub(super) fn hold(
+    shared: &Shared,
+    record: DenialRecord,
+    inspected: bool,
+    process: narrowgate_core::held::HeldProcess,
+) -> Hold {
+    Hold { key: crate::shared::id("k_"), session: shared.held.session.clone(), record, inspected, process }
+}
