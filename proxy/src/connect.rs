@@ -1,15 +1,13 @@
 //! `CONNECT`, the oldest of the ways to ask for a byte stream.
 
 use http::header::{CONNECTION, HOST, HeaderValue};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use narrowgate_core::request::Authority;
-use serde_json::json;
 
 use crate::body::Body;
-use crate::policy_local;
-use crate::respond::{Attempt, Denied, error};
+use crate::respond::{Attempt, Denied};
 use crate::shared::{Who, now};
 use crate::stream::Client;
 
@@ -21,10 +19,6 @@ pub(crate) async fn connect(client: &Client, who: &Who, mut request: Request<Inc
             let enforced = client.shared.active.load(now());
             let attempt = Attempt::nowhere(request.method());
             client.shared.deny(who, &attempt, Denied::malformed(&why), enforced.as_deref())
-        }
-        Ok(to) if to.host.as_str() == policy_local::HOST => {
-            let message = "policy.local speaks plain HTTP: GET http://policy.local/v1/skill through the proxy";
-            error(StatusCode::BAD_REQUEST, "policy_local_is_plain_http", message, json!({}))
         }
         Ok(to) => match client.open(who, &to).await {
             Ok(opened) => {

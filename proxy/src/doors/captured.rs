@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use http::header::EXPECT;
 use http::{Response, StatusCode};
 use narrowgate_core::decide::Reason;
 use narrowgate_core::request::{Authority, Host, Port};
@@ -17,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::gone;
 use super::names::{Names, Target};
 use crate::body::Body;
 use crate::connect::with_close;
@@ -25,9 +27,14 @@ use crate::server::serve_http;
 use crate::shared::{Shared, now};
 use crate::stream::{Beginning, Client, begins};
 use crate::tls;
+use crate::upload::Upload;
 
 /// A client that is to be denied and says nothing is not waited for longer.
 const FIRST_BYTE: Duration = Duration::from_secs(1);
+/// What a denied client still sends is taken from it for so long.
+const DRAIN: Duration = Duration::from_secs(3);
+/// A client that has said all it has to say, and may be waiting for the answer or gone. As long as a dial may take.
+const HALF_OPEN: Duration = Duration::from_secs(10);
 /// For a denied client to say what it wants and to read why not.
 const DENIAL: Duration = Duration::from_secs(10);
 
@@ -66,9 +73,13 @@ pub(crate) async fn serve(client: Client, names: &Names, original: SocketAddr, s
     };
     let to = Authority { host, port };
     let who = client.peer.who().await;
-    match client.open(&who, &to).await {
+    let opened = tokio::select! {
+        opened = client.open(&who, &to) => opened,
+        () = gone(&stream, HALF_OPEN) => return tracing::debug!("a client for {to} did not wait"),
+    };
+    match opened {
         Ok(opened) => opened.serve(stream).await,
-        Err(closed) => tell(&client.shared, &to.host, port, closed.response, stream).await,
+        Err(closed) => tell(&client.shared, &to.host, closed.response, stream).await,
     }
 }
 
@@ -80,16 +91,16 @@ async fn nothing_there(client: &Client, original: SocketAddr, port: Port, stream
     let (who, enforced) = (client.peer.who().await, client.shared.active.load(now()));
     let denied = Denied::new(Reason::DnsFailed).because(why);
     let response = client.shared.deny(&who, &Attempt::tunnel(&to), denied, enforced.as_deref());
-    tell(&client.shared, &to.host, port, response, stream).await;
+    tell(&client.shared, &to.host, response, stream).await;
 }
 
 /// Gives `response` to a client that can read it, once it has asked for something, and resets any other.
-async fn tell(shared: &Arc<Shared>, host: &Host, port: Port, response: Response<Body>, stream: TcpStream) {
+async fn tell(shared: &Arc<Shared>, host: &Host, response: Response<Body>, stream: TcpStream) {
     let mut stream = BufReader::new(stream);
     let beginning = begins(shared, &mut stream, FIRST_BYTE).await;
     let told = async {
         match beginning {
-            Some(Beginning::Http) if port != Port::HTTPS => answer_once(shared, stream, response).await,
+            Some(Beginning::Http) => answer_once(shared, stream, response).await,
             Some(Beginning::Tls) => match tls::accept(stream, host, &shared.authority).await {
                 Ok(stream) => answer_once(shared, stream, response).await,
                 Err(reject) => tracing::info!("no TLS with the denied client for {host}: {reject}"),
@@ -108,9 +119,13 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let response = Arc::new(Mutex::new(Some(with_close(response))));
-    serve_http(stream, &shared.stop, move |_, _| {
+    serve_http(stream, &shared.stop, move |request, _| {
         let response = response.lock().unwrap_or_else(PoisonError::into_inner).take();
         async move {
+            // Some clients read no answer before they have sent all; who waits to be told so need not send any of it.
+            if !request.headers().contains_key(EXPECT) {
+                let _ = timeout(DRAIN, Upload::new(request.into_body()).drain()).await;
+            }
             // No second request is read after a response that closes.
             let message = "this connection was denied";
             response.unwrap_or_else(|| error(StatusCode::FORBIDDEN, "policy_denied", message, json!({})))

@@ -15,11 +15,18 @@ pub(crate) mod socks;
 use std::io;
 use std::net::{TcpListener, UdpSocket};
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::net::TcpStream;
 
 pub use names::POLICY_LOCAL_ADDRESS;
 
 pub(crate) use names::Names;
 pub(crate) use resolver::Resolver;
+
+/// A client whose bytes are not read yet is looked after so often.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Listeners that were opened inside a sandbox's own network namespace.
 #[derive(Debug)]
@@ -87,6 +94,21 @@ impl Door {
         match self {
             Door::Proxy(inside) => inside.as_ref().map(|inside| inside.namespace),
             Door::Captured(inside) => Some(inside.namespace),
+        }
+    }
+}
+
+/// Completes when the client is gone, so that nothing is waited for on its behalf any more: no dial and no person. One
+/// that merely has no more to send may still be there to read: it is given `patience`.
+pub(crate) async fn gone(stream: &TcpStream, patience: Duration) {
+    loop {
+        match stream.ready(Interest::READABLE | Interest::ERROR).await {
+            Ok(ready) if ready.is_read_closed() && !ready.is_write_closed() && !ready.is_error() => {
+                return tokio::time::sleep(patience).await;
+            }
+            // Its first bytes, which are the stream's, and stay where they are.
+            Ok(ready) if !ready.is_read_closed() && !ready.is_error() => tokio::time::sleep(LOOK).await,
+            Ok(_) | Err(_) => return,
         }
     }
 }

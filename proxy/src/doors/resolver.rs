@@ -243,7 +243,7 @@ impl Resolver {
         match self.names.address(name, now) {
             Some(address) => Known::Address(address),
             None => {
-                tracing::warn!("{name} has no address: too many names were resolved");
+                self.refused(name, "too many names were resolved", now);
                 Known::Busy
             }
         }

@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::gone;
 use super::names::{InUse, Names, Target};
 use crate::dial::DialError;
 use crate::respond::{Attempt, Denied};
@@ -117,7 +118,11 @@ pub(crate) async fn serve(client: Client, names: Option<&Names>, mut stream: Tcp
         Err(problem) => return refuse(&client, stream, problem).await,
     };
     let who = client.peer.who().await;
-    match client.open(&who, &to).await {
+    let opened = tokio::select! {
+        opened = client.open(&who, &to) => opened,
+        () = gone(&stream, Duration::ZERO) => return tracing::debug!("a SOCKS client for {to} did not wait"),
+    };
+    match opened {
         Ok(opened) => {
             if stream.write_all(&Reply::Succeeded.bytes()).await.is_ok() {
                 opened.serve(stream).await;

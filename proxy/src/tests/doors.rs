@@ -9,7 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::rig::{Raw, Rig};
-use crate::doors::{Names, captured};
+use crate::Proxy;
+use crate::doors::{Doors, Names, captured, gone};
 use crate::shared::Peer;
 use crate::stream::Client;
 
@@ -191,6 +192,151 @@ async fn curl_speaks_socks_to_the_proxy() {
     assert_eq!(denied.status.code(), Some(97), "{denied:?}");
 }
 
+#[tokio::test]
+async fn a_handshake_that_does_not_end_is_ended() {
+    let rig = Rig::new().await;
+    let mut silent = TcpStream::connect(rig.proxy.addr()).await.unwrap();
+    silent.write_all(&[5, 1]).await.unwrap();
+    let mut slow = greeted(&rig).await;
+    let mut drip = greeted(&rig).await;
+    let name = request(&"a".repeat(255), 80);
+    let dripping = tokio::spawn(async move {
+        for byte in name {
+            if drip.write_all(&[byte]).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        panic!("a client may take minutes");
+    });
+    slow.write_all(&[5, 1, 0, 3, 200, b'a']).await.unwrap();
+    assert_eq!(to_the_end(&mut silent).await, b"");
+    assert_eq!(to_the_end(&mut slow).await, b"");
+    dripping.await.unwrap();
+}
+
+#[tokio::test]
+async fn policy_local_is_there_for_clients_that_connect_for_plain_http() {
+    let rig = Rig::new().await;
+    let mut client = Raw::new(rig.tunnel("policy.local:80").await);
+    client.send("GET /v1/policy/current HTTP/1.1\r\nhost: policy.local\r\n\r\n").await;
+    assert_eq!(client.response().await.json()["version"], 1);
+}
+
+#[tokio::test]
+async fn where_a_person_is_asked_web_streams_are_read_and_others_denied() {
+    let rig = Rig::new().await;
+    rig.enforce(
+        "version: 1\non_miss: ask\nask_timeout: 1s\nnetwork_policies:\n  raw:\n    endpoints:\n      \
+         - { host: raw.test, port: 9000 }\n",
+        2,
+    );
+    let mut tls = Raw::new(rig.handshake(socks(&rig, "other.test", 443, 0).await, "other.test").await.unwrap());
+    tls.send("PUT /a HTTP/1.1\r\nhost: other.test\r\n\r\n").await;
+    assert_eq!(tls.response().await.status, 403);
+    let mut plain = Raw::new(socks(&rig, "other.test", 80, 0).await);
+    plain.send("GET /b HTTP/1.1\r\nhost: other.test\r\n\r\n").await;
+    assert_eq!(plain.response().await.status, 403);
+    let records = rig.shared.denials.last(2);
+    assert_eq!(records.iter().map(|r| r.path.as_deref()).collect::<Vec<_>>(), [Some("/b"), Some("/a")]);
+    for (name, port) in [("other.test", 22), ("169.254.169.254", 80)] {
+        socks(&rig, name, port, 2).await;
+        assert_eq!(rig.shared.denials.last(1)[0].path, None);
+    }
+    let mut raw = socks(&rig, "raw.test", 9000, 0).await;
+    raw.write_all(b"hello").await.unwrap();
+    assert_eq!(&exactly::<5>(&mut raw).await, b"hello");
+}
+
+#[tokio::test]
+async fn all_doors_are_served_together_and_close_together() {
+    let rig = Rig::new().await;
+    let bind = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (proxy, captured, tcp) = (bind(), bind(), bind());
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (proxy_at, captured_at, tcp_at) =
+        (proxy.local_addr().unwrap(), captured.local_addr().unwrap(), tcp.local_addr().unwrap());
+    let udp_at = udp.local_addr().unwrap();
+    let namespace = i32::try_from(std::process::id()).unwrap();
+    let doors = Doors { proxy, captured: vec![captured], resolver: Some((udp, tcp)), namespace };
+    let within = Proxy::serve_within(rig.shared.clone(), doors.ready().unwrap()).unwrap();
+    assert_eq!(within.addr(), proxy_at);
+
+    // 198.18.0.2, by both transports: one table.
+    let question = b"\0\x07\x01\0\0\x01\0\0\0\0\0\0\x03raw\x04test\0\0\x01\0\x01";
+    let client = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    client.send_to(question, udp_at).await.unwrap();
+    let mut answer = [0; 512];
+    let length = client.recv(&mut answer).await.unwrap();
+    assert_eq!(answer[length - 4..length], [198, 18, 0, 2]);
+    let mut client = TcpStream::connect(tcp_at).await.unwrap();
+    client.write_all(&[&[0, 26], &question[..]].concat()).await.unwrap();
+    let length = usize::from(client.read_u16().await.unwrap());
+    client.read_exact(&mut answer[..length]).await.unwrap();
+    assert_eq!(answer[length - 4..length], [198, 18, 0, 2]);
+
+    // SOCKS knows the addresses that the resolver gave.
+    for (address, reply) in [([198, 18, 0, 2], 0), ([198, 18, 0, 3], 4)] {
+        let mut stream = TcpStream::connect(proxy_at).await.unwrap();
+        stream.write_all(&[5, 1, 0]).await.unwrap();
+        assert_eq!(exactly::<2>(&mut stream).await, [5, 0]);
+        let [a, b, c, d] = address;
+        stream.write_all(&[5, 1, 0, 1, a, b, c, d, 0x23, 0x28]).await.unwrap();
+        assert_eq!(exactly::<10>(&mut stream).await[1], reply);
+    }
+
+    // Nobody redirected this one: where it was to go is not known, and so it goes nowhere.
+    let mut direct = TcpStream::connect(captured_at).await.unwrap();
+    let _ = direct.write_all(b"GET / HTTP/1.1\r\nhost: plain.test\r\n\r\n").await;
+    assert_eq!(direct.read(&mut answer).await.unwrap_or(0), 0);
+    assert!(rig.upstream.lines().is_empty());
+
+    within.shutdown().await;
+    for at in [proxy_at, captured_at, tcp_at] {
+        assert!(TcpStream::connect(at).await.is_err(), "{at}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_is_gone_is_noticed_and_one_that_waits_is_not() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let second = Duration::from_secs(1);
+    for (says, ends, patience, expect) in [
+        (&b""[..], "stays", Duration::ZERO, false),
+        (b"early", "stays", Duration::ZERO, false),
+        (b"", "closes", Duration::ZERO, true),
+        (b"early", "closes", Duration::ZERO, true),
+        (b"early", "closes", 9 * second, false),
+        (b"early", "half-closes", 9 * second, false),
+        (b"early", "half-closes", Duration::ZERO, true),
+        (b"early", "resets", 9 * second, true),
+    ] {
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        client.write_all(says).await.unwrap();
+        let noticed = tokio::time::timeout(2 * second, gone(&stream, patience));
+        let (noticed, kept) = tokio::join!(noticed, async {
+            // While it is waited for.
+            tokio::time::sleep(second / 10).await;
+            match ends {
+                "closes" => return None,
+                "resets" => {
+                    client.set_zero_linger().unwrap();
+                    return None;
+                }
+                "half-closes" => client.shutdown().await.unwrap(),
+                _ => {}
+            }
+            Some(client)
+        });
+        assert_eq!(noticed.is_ok(), expect, "{says:?}, then it {ends}");
+        drop(kept);
+        let mut kept_for_the_stream = vec![0; says.len()];
+        let read = stream.try_read(&mut kept_for_the_stream);
+        assert!(ends == "resets" || says.is_empty() || kept_for_the_stream == says, "{read:?}");
+    }
+}
+
 /// A door to which connections to `original` are redirected; where it listens.
 async fn redirected(rig: &Rig, names: &Arc<Names>, original: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -295,6 +441,11 @@ async fn a_denied_captured_client_reads_why_in_what_it_speaks() {
     let denial = client.ask("POST /login").await.denied(403, "no_matching_rule");
     assert_eq!((&denial["layer"], &denial["host"]), (&"l4".into(), &"other.test".into()));
     assert_eq!(sandbox.rig.shared.denials.last(100).len(), before + 1, "one denial, however it is told");
+    // Sent whole before anything is read.
+    let mut upload = Raw::new(sandbox.dial_name("other.test", 80).await);
+    upload.send("POST /a HTTP/1.1\r\nhost: other.test\r\ncontent-length: 1000000\r\n\r\n").await;
+    upload.send(&"x".repeat(1_000_000)).await;
+    upload.response().await.denied(403, "no_matching_rule");
 }
 
 #[tokio::test]
