@@ -165,6 +165,15 @@ impl GatewayClient {
         self.send(Method::POST, path, body.into(), Duration::ZERO).await?.ok_or_else(|| self.answer("it is empty"))
     }
 
+    /// `PUT path` with a JSON body, whatever the answer holds.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn put(&self, path: &str, body: &impl Serialize) -> Result<(), ClientError> {
+        let body = serde_json::to_vec(body).map_err(|e| self.answer(format!("the request is not JSON: {e}")))?;
+        self.send::<serde_json::Value>(Method::PUT, path, body.into(), Duration::ZERO).await.map(drop)
+    }
+
     /// `DELETE path`, whatever the answer holds.
     ///
     /// # Errors
