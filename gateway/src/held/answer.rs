@@ -48,7 +48,7 @@ impl Service {
                 return Err(conflict("stale_review_token", message, &row));
             }
             let status = status(given.answer);
-            let answered = Answered { status: status.as_str(), by, reason, version: None, now };
+            let answered = Answered { status: status.as_str(), by, reason, version: None, proposal: None, now };
             let done = match given.answer {
                 Answer::No | Answer::Never => self.store.settle_held(id, &answered).await?,
                 Answer::Once | Answer::Session | Answer::Always => self.grant(&row, given.answer, answered).await?,
@@ -122,7 +122,7 @@ impl Service {
         let intent = format!("held request {}: {}", row.id, view::what(record));
         let proposal = self.proposal_of(&row.sandbox, active, operation, record, intent, fit)?;
         let grant = Grant {
-            answered: Answered { version: Some(next), ..answered },
+            answered: Answered { version: Some(next), proposal: Some(&proposal.id), ..answered },
             proposal: &proposal,
             version: &version,
             entry: (rule_name, rule.to_json().to_string()),

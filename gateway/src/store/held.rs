@@ -77,6 +77,8 @@ pub(crate) struct Answered<'a> {
     pub(crate) reason: Option<&'a str>,
     /// With `session` and `always`, where the version in force has the rule already.
     pub(crate) version: Option<u64>,
+    /// The proposal that it became, where it put the rule in force.
+    pub(crate) proposal: Option<&'a str>,
     pub(crate) now: i64,
 }
 
@@ -245,18 +247,15 @@ impl Store {
         let Grant { answered, proposal, version, entry: (name, entry) } = grant;
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let Some(sandbox) = live_id(&mut tx, &row.sandbox).await? else { return Ok(false) };
-        if active_version(&mut tx, sandbox).await?.version() + 1 != version.version
-            || !settle(&mut tx, &row.id, answered).await?
-        {
+        if active_version(&mut tx, sandbox).await?.version() + 1 != version.version {
             return Ok(false);
         }
         insert(&mut tx, sandbox, proposal).await?;
         put_in_force(&mut tx, sandbox, &row.sandbox, &proposal.id, version).await?;
-        sqlx::query("UPDATE held SET proposal = ? WHERE id = ?")
-            .bind(&proposal.id)
-            .bind(&row.id)
-            .execute(&mut *tx)
-            .await?;
+        // Last, since it names the proposal; where it is too late, none of this happened.
+        if !settle(&mut tx, &row.id, answered).await? {
+            return Ok(false);
+        }
         settle_alike(&mut tx, &row.id, answered).await?;
         // What is granted for good does not end with the session that had it before.
         sqlx::query("DELETE FROM held_grants WHERE sandbox = ? AND name = ?")
@@ -377,7 +376,7 @@ async fn never(
 /// INVARIANT: whoever changes one row here has won every race about it.
 async fn settle(connection: &mut SqliteConnection, id: &str, answered: &Answered<'_>) -> Result<bool, StoreError> {
     let done = sqlx::query(
-        "UPDATE held SET status = ?, decided_at = ?, decided_by = ?, reason = ?, version = ?
+        "UPDATE held SET status = ?, decided_at = ?, decided_by = ?, reason = ?, version = ?, proposal = ?
          WHERE id = ? AND status = 'waiting' AND deadline > ?",
     )
     .bind(answered.status)
@@ -385,6 +384,7 @@ async fn settle(connection: &mut SqliteConnection, id: &str, answered: &Answered
     .bind(answered.by)
     .bind(answered.reason)
     .bind(answered.version.map(signed))
+    .bind(answered.proposal)
     .bind(id)
     .bind(answered.now)
     .execute(connection)
@@ -395,7 +395,7 @@ async fn settle(connection: &mut SqliteConnection, id: &str, answered: &Answered
 /// The same answer for what waits for the same rule: nobody is asked about what is decided. A session's grant is its own.
 async fn settle_alike(connection: &mut SqliteConnection, id: &str, answered: &Answered<'_>) -> Result<(), StoreError> {
     sqlx::query(
-        "UPDATE held SET status = ?1, decided_at = ?2, decided_by = ?3, reason = ?4, version = ?5
+        "UPDATE held SET status = ?1, decided_at = ?2, decided_by = ?3, reason = ?4, version = ?5, proposal = ?7
          WHERE status = 'waiting' AND deadline > ?2 AND (sandbox, rule) = (SELECT sandbox, rule FROM held WHERE id = ?6)
          AND (?1 <> 'session' OR session = (SELECT session FROM held WHERE id = ?6))",
     )
@@ -405,6 +405,7 @@ async fn settle_alike(connection: &mut SqliteConnection, id: &str, answered: &An
     .bind(answered.reason)
     .bind(answered.version.map(signed))
     .bind(id)
+    .bind(answered.proposal)
     .execute(connection)
     .await?;
     Ok(())
