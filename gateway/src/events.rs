@@ -59,7 +59,7 @@ impl Service {
             changes.borrow_and_update();
             let (oldest, _) = self.store.events_kept().await?;
             if oldest > after + 1 {
-                if !sent(sender, Sent::Gap(Gap { after, oldest })).await {
+                if !sent(sender, Sent::Gap(Gap { after, oldest }), PATIENCE).await {
                     return Ok(());
                 }
                 after = oldest - 1;
@@ -68,7 +68,7 @@ impl Service {
             let more = events.len() == 100;
             for event in events {
                 after = event.seq();
-                if !sent(sender, Sent::Event(event)).await {
+                if !sent(sender, Sent::Event(event), PATIENCE).await {
                     return Ok(());
                 }
             }
@@ -80,6 +80,22 @@ impl Service {
 }
 
 /// `false` where the reader is gone, or does not read.
-async fn sent(sender: &mpsc::Sender<Sent>, event: Sent) -> bool {
-    matches!(timeout(PATIENCE, sender.send(event)).await, Ok(Ok(())))
+async fn sent(sender: &mpsc::Sender<Sent>, event: Sent, patience: Duration) -> bool {
+    matches!(timeout(patience, sender.send(event)).await, Ok(Ok(())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reader_that_does_not_read_is_dropped() {
+        let (sender, receiver) = mpsc::channel(1);
+        let gap = || Sent::Gap(Gap { after: 0, oldest: 1 });
+        let patience = Duration::from_millis(20);
+        assert!(sent(&sender, gap(), patience).await, "there is room for one");
+        assert!(!sent(&sender, gap(), patience).await, "and for no more until it is read");
+        drop(receiver);
+        assert!(!sent(&sender, gap(), Duration::MAX).await, "nobody is there");
+    }
 }

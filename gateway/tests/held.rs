@@ -30,7 +30,12 @@ async fn rule_22_every_gate_comes_before_a_person() {
         body["record"]["binary"] = json!("");
         body["process"]["binary"] = json!("");
     });
-    let cases: [(&str, Mode, &str, Value, &str); 12] = [
+    let unknown = with(&|body| {
+        let operation =
+            json!({"plugin": "github", "action": "github::contents.write", "attributes": {"owner": "acme"}});
+        body["record"]["operations"] = json!([operation]);
+    });
+    let cases: [(&str, Mode, &str, Value, &str); 13] = [
         ("locked", Mode::Locked, ASKS, with(&|_| {}), "locked"),
         ("not asked", Mode::Manual, &silent, with(&|_| {}), "not_asked"),
         ("unidentified", Mode::Manual, ASKS, unidentified, "unidentified"),
@@ -40,6 +45,7 @@ async fn rule_22_every_gate_comes_before_a_person() {
         ("a blocked name", Mode::Manual, ASKS, host("metadata.google.internal"), "destination_blocked"),
         ("not canonical", Mode::Manual, ASKS, host("API.github.com"), "invalid"),
         ("no port", Mode::Manual, ASKS, with(&|body| body["record"]["port"] = json!(0)), "invalid"),
+        ("a plugin that is not here", Mode::Manual, ASKS, unknown, "invalid"),
         ("outside", Mode::Manual, ASKS, hold("k", "PUT", "/repos/other/a.md"), "outside_org_ceiling"),
         ("opaque, outside", Mode::Manual, ASKS, l4("k", "db.example", 5432), "outside_org_ceiling"),
         ("forbidden by a deny", Mode::Manual, &deny, hold("k", "PUT", "/repos/acme/secret"), "redundant"),

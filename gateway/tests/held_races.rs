@@ -259,3 +259,51 @@ async fn a_deleted_sandbox_asks_nobody() {
     assert_eq!(system.answer_with(&id, "always", None, &seen).await.0, 404);
     assert!(system.dump().await["held"][0].contains("'cancelled'"));
 }
+
+/// Two hundred long polls at once, answered in another order than they were asked: each learns its own outcome.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_waiter_learns_its_own_outcome() {
+    let (system, token) = asking(Mode::Manual, ASKS).await;
+    let addr = system.gateway.addr();
+    let mut polls = Vec::new();
+    for n in 0..200 {
+        let id = system.held(&token, hold(&format!("k{n}"), "PUT", &format!("/repos/acme/{n}"))).await;
+        let (path, token) = (format!("/v1/sandboxes/dev/held/{id}?wait=50"), token.clone());
+        let poll = tokio::spawn(async move { call(addr, "GET", &path, Some(&token), None).await.1 });
+        polls.push((n, id, poll));
+    }
+    let listed = system.get("/v1/held").await;
+    let since = Instant::now();
+    let mut answers = Vec::new();
+    for view in listed["held"].as_array().unwrap().iter().rev() {
+        let n: usize = view["path"].as_str().unwrap().rsplit('/').next().unwrap().parse().unwrap();
+        let path = format!("/v1/held/{}/answer", view["held_id"].as_str().unwrap());
+        let answer = ["no", "once", "leave", "never"][n % 4];
+        let (token, reviewer, body) = (token.clone(), system.reviewer.clone(), view["review_token"].clone());
+        answers.push(tokio::spawn(async move {
+            if answer == "leave" {
+                let path = path.replace("/v1/held/", "/v1/sandboxes/dev/held/").replace("/answer", "");
+                return call(addr, "DELETE", &path, Some(&token), None).await.0;
+            }
+            let body = json!({"answer": answer, "reason": format!("to {n}"), "review_token": body});
+            call(addr, "POST", &path, Some(&reviewer), Some(body.to_string())).await.0
+        }));
+    }
+    for answer in answers {
+        assert!(matches!(answer.await.unwrap(), 200 | 204));
+    }
+    for (n, id, poll) in polls {
+        let outcome = poll.await.unwrap();
+        let status = ["denied", "once", "cancelled", "never"][n % 4];
+        assert_eq!((&outcome["status"], &outcome["held_id"]), (&json!(status), &json!(id)), "{n}");
+        let message = if status == "cancelled" { Value::Null } else { json!(format!("to {n}")) };
+        assert_eq!(outcome["message"], message, "{n}");
+        let grant = outcome["grant"]["policy_yaml"].as_str().unwrap_or_default();
+        assert_eq!(
+            grant.contains(&format!("/repos/acme/{n}\n")) || grant.contains(&format!("/repos/acme/{n}\"")),
+            status == "once",
+            "{n}: {grant}"
+        );
+    }
+    println!("200 outcomes within {:?}", since.elapsed());
+}

@@ -30,7 +30,7 @@ pub(super) async fn hold(
     let asking = Asking::parse(&extract::body(body, MAX_HOLD).await?)?;
     match service.gates(&name, asking).await? {
         Gates::Known(outcome) => Ok(Json(outcome)),
-        Gates::Open(new) => to_the_end(async move { service.ask(&name, &new).await.map(Json) }).await,
+        Gates::Open(ask) => to_the_end(async move { service.ask(&name, &ask).await.map(Json) }).await,
     }
 }
 

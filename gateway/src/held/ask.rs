@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::judge::{Code, Lasting, Refused};
 use crate::review::ROUNDS;
 use crate::service::Service;
-use crate::store::{Asked, HeldRow, NewHeld, VersionRow};
+use crate::store::{Asked, HeldRow, NewHeld};
 use crate::submit::without_query;
 use crate::token::new_id;
 use crate::turns::Behalf;
@@ -67,68 +67,75 @@ impl Asking {
 pub(crate) enum Gates {
     /// The answer is known; nobody is asked.
     Known(HeldOutcome),
-    /// Somebody is to be asked.
-    Open(NewHeld),
+    /// Somebody may be asked.
+    Open(Box<Ask>),
+}
+
+/// What passed the gates.
+pub(crate) struct Ask {
+    new: NewHeld,
+    record: DenialRecord,
+    operation: Operation,
+    /// In mode auto: whether nobody needs to be asked.
+    is_automatic: bool,
 }
 
 impl Service {
-    /// Passes the gates, one by one. Changes nothing but in mode auto, where what needs no person comes into force.
+    /// Passes the gates, one by one. Changes nothing, so that a proxy that goes away leaves nothing to be judged.
     pub(crate) async fn gates(&self, sandbox: &str, Asking(hold): Asking) -> Result<Gates, Failure> {
-        for _ in 0..ROUNDS {
-            let active = self.sandbox(sandbox).await?.active;
-            if let Some(row) = self.store.held_by_key(sandbox, &hold.session, &hold.key).await? {
-                return self.repeated(row, &hold).await.map(Gates::Known);
-            }
-            let policy = Policy::parse(&active.policy_yaml, "the active policy", Role::Policy)
-                .map_err(|e| Failure::Internal(e.to_string()))?;
-            let (operation, timeout) = match self.grantable(&hold, &policy) {
-                Ok(found) => found,
-                Err(message) => return Ok(refused(message)),
-            };
-            if self.store.is_session_over(sandbox, &hold.session).await? {
-                return Ok(refused("session_ended: the session that this is from is over"));
-            }
-            let rule = rule_digest(&operation);
-            if let Some((by, reason)) = self.store.held_never(sandbox, &rule).await? {
-                return Ok(Gates::Known(never(by, reason)));
-            }
-            let lasting = Lasting::ForNow;
-            let behalf = Behalf::Sandbox(sandbox);
-            let fit = match self.fitting(&active, &operation, lasting, &hold.record, behalf).await? {
-                // The proxy is behind: what was granted meanwhile has not reached it yet.
-                Fitting::Already(_) => return Ok(in_force(HeldStatus::Always, active.version(), None)),
-                Fitting::Refused(no) => return Ok(refused(reason(&no))),
-                Fitting::Fits(fit) => fit,
-            };
-            if fit.is_automatic() {
-                match self.unasked(sandbox, &active, &operation, &hold.record).await? {
-                    Unasked::InForce(version) => {
-                        let by = automatic::APPROVER.to_owned();
-                        return Ok(in_force(HeldStatus::Session, version, Some(by)));
-                    }
-                    Unasked::Overtaken => continue,
-                    Unasked::NeedsPerson => {}
-                }
-            }
-            let now = clock::now();
-            return Ok(Gates::Open(NewHeld {
-                id: new_id("h")?,
-                rule,
-                record: super::json(&hold.record)?,
-                process: super::json(&hold.process)?,
-                operation: super::json(&operation)?,
-                session: hold.session,
-                key: hold.key,
-                // The second that has begun is not the request's to lose.
-                deadline: now.saturating_add(i64::from(timeout)).saturating_add(1),
-                now,
-            }));
+        let active = self.sandbox(sandbox).await?.active;
+        if let Some(row) = self.store.held_by_key(sandbox, &hold.session, &hold.key).await? {
+            return self.repeated(row, &hold).await.map(Gates::Known);
         }
-        Ok(refused("busy: the policy kept changing"))
+        let policy = Policy::parse(&active.policy_yaml, "the active policy", Role::Policy)
+            .map_err(|e| Failure::Internal(e.to_string()))?;
+        let (operation, timeout) = match self.grantable(&hold, &policy) {
+            Ok(found) => found,
+            Err(message) => return Ok(refused(message)),
+        };
+        if self.store.is_session_over(sandbox, &hold.session).await? {
+            return Ok(refused("session_ended: the session that this is from is over"));
+        }
+        let rule = rule_digest(&operation);
+        if let Some((by, reason)) = self.store.held_never(sandbox, &rule).await? {
+            return Ok(Gates::Known(never(by, reason)));
+        }
+        let lasting = Lasting::ForNow;
+        let behalf = Behalf::Sandbox(sandbox);
+        let fit = match self.fitting(&active, &operation, lasting, &hold.record, behalf).await? {
+            // The proxy is behind: what was granted meanwhile has not reached it yet.
+            Fitting::Already(_) => {
+                return Ok(Gates::Known(in_force(HeldStatus::Always, active.version(), None)));
+            }
+            Fitting::Refused(no) => return Ok(refused(reason(&no))),
+            Fitting::Fits(fit) => fit,
+        };
+        let now = clock::now();
+        let new = NewHeld {
+            id: new_id("h")?,
+            rule,
+            record: super::json(&hold.record)?,
+            process: super::json(&hold.process)?,
+            operation: super::json(&operation)?,
+            session: hold.session,
+            key: hold.key,
+            // The second that has begun is not the request's to lose.
+            deadline: now.saturating_add(i64::from(timeout)).saturating_add(1),
+            now,
+        };
+        let ask = Ask { new, record: hold.record, operation, is_automatic: fit.is_automatic() };
+        Ok(Gates::Open(Box::new(ask)))
     }
 
-    /// Asks: from here on reviewers see it.
-    pub(crate) async fn ask(&self, sandbox: &str, new: &NewHeld) -> Result<HeldOutcome, Failure> {
+    /// Asks: from here on reviewers see it. In mode auto nobody is, where nobody needs to be.
+    pub(crate) async fn ask(&self, sandbox: &str, ask: &Ask) -> Result<HeldOutcome, Failure> {
+        if ask.is_automatic
+            && let Some(version) = self.unasked(sandbox, &ask.operation, &ask.record).await?
+        {
+            let by = automatic::APPROVER.to_owned();
+            return Ok(in_force(HeldStatus::Session, version, Some(by)));
+        }
+        let new = &ask.new;
         let row = match self.store.hold(sandbox, new, MOST_WAITING).await? {
             Asked::Held(row) => row,
             Asked::Never { by, reason } => return Ok(never(by, reason)),
@@ -187,39 +194,41 @@ impl Service {
         self.told(self.held_as_now(&row.id).await?).await
     }
 
-    /// Mode auto: what needs no person comes into force for a while, as a proposal of its kind would.
+    /// Mode auto: what needs no person comes into force for a while, as a proposal of its kind would. The version that
+    /// has it; `None` where a person is to be asked after all.
     async fn unasked(
         &self,
         sandbox: &str,
-        active: &VersionRow,
         operation: &Operation,
         record: &DenialRecord,
-    ) -> Result<Unasked, Failure> {
-        let Some(leased) = self.leased(operation) else { return Ok(Unasked::NeedsPerson) };
-        let lasting = Lasting::ForNow;
-        let fit = match self.fitting(active, &leased, lasting, record, Behalf::Sandbox(sandbox)).await? {
-            Fitting::Fits(fit) if fit.is_automatic() => fit,
-            _ => return Ok(Unasked::NeedsPerson),
-        };
-        let (signer, next, yaml) = (self.signer().await, active.version() + 1, fit.policy_yaml.clone());
-        let version = Service::certified(&signer, sandbox, next, automatic::APPROVER, &fit.proven, yaml)?;
-        let intent = format!("held request, applied without a person: {}", super::view::what(record));
-        let proposal = self.proposal_of(sandbox, active, &leased, record, intent, fit)?;
-        if !self.store.grant_unasked(sandbox, &proposal, &version).await? {
-            return Ok(Unasked::Overtaken);
+    ) -> Result<Option<u64>, Failure> {
+        let Some(leased) = self.leased(operation) else { return Ok(None) };
+        for _ in 0..ROUNDS {
+            let active = self.sandbox(sandbox).await?.active;
+            let behalf = Behalf::Sandbox(sandbox);
+            let fit = match self.fitting(&active, &leased, Lasting::ForNow, record, behalf).await? {
+                Fitting::Already(_) => return Ok(Some(active.version())),
+                Fitting::Fits(fit) if fit.is_automatic() => fit,
+                _ => return Ok(None),
+            };
+            let (signer, next, yaml) = (self.signer().await, active.version() + 1, fit.policy_yaml.clone());
+            let version = Service::certified(&signer, sandbox, next, automatic::APPROVER, &fit.proven, yaml)?;
+            let intent = format!("held request, applied without a person: {}", super::view::what(record));
+            let proposal = self.proposal_of(sandbox, &active, &leased, record, intent, fit)?;
+            if self.store.grant_unasked(sandbox, &proposal, &version).await? {
+                drop(signer);
+                self.changed();
+                tracing::info!(
+                    sandbox,
+                    proposal = proposal.id,
+                    version = next,
+                    "held request applied without a person"
+                );
+                return Ok(Some(next));
+            }
         }
-        drop(signer);
-        self.changed();
-        tracing::info!(sandbox, proposal = proposal.id, version = next, "held request applied without a person");
-        Ok(Unasked::InForce(next))
+        Ok(None)
     }
-}
-
-/// How it went without a person.
-enum Unasked {
-    InForce(u64),
-    Overtaken,
-    NeedsPerson,
 }
 
 /// The narrowest rule that lets the request through, under a name that no other rule of the policy has.
@@ -271,8 +280,8 @@ fn never(by: String, message: Option<String>) -> HeldOutcome {
     HeldOutcome { decided_by: Some(by), message, ..bare(HeldStatus::Never) }
 }
 
-fn in_force(status: HeldStatus, version: u64, by: Option<String>) -> Gates {
-    Gates::Known(HeldOutcome { version: Some(version), decided_by: by, ..bare(status) })
+fn in_force(status: HeldStatus, version: u64, by: Option<String>) -> HeldOutcome {
+    HeldOutcome { version: Some(version), decided_by: by, ..bare(status) }
 }
 
 pub(super) fn bare(status: HeldStatus) -> HeldOutcome {
