@@ -164,7 +164,7 @@ pub struct ProposalView {
     pub sandbox: String,
     /// Where it stands.
     pub status: ProposalStatus,
-    /// `agent`: posted through policy.local.
+    /// `agent`: posted through policy.local; `held`: a held request that was granted.
     pub source: String,
     /// The proposing process's executable, "" where unknown.
     pub binary: String,

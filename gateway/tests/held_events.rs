@@ -16,6 +16,7 @@ use narrowgate_core::events::{Activation, ProposalSummary};
 use narrowgate_core::held::HeldView;
 use narrowgate_gateway::Mode;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -189,4 +190,39 @@ async fn what_is_missing_is_said() {
     let mut ahead = Reader::open(system.gateway.addr(), &system.reviewer, Some(1 << 40)).await;
     let id = system.held(&token, hold("k", "PUT", A)).await;
     assert_eq!(ahead.next().await.unwrap().data["held_id"], json!(id));
+}
+
+/// A place that is none, and one reader too many.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_cannot_follow_is_told_why() {
+    let (system, token) = asking(Mode::Manual, ASKS).await;
+    let addr = system.gateway.addr();
+    let status = async |token: &str, after: &str| {
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        let request = format!(
+            "GET /v1/inbox/events HTTP/1.1\r\nhost: {addr}\r\nauthorization: Bearer {token}\r\nlast-event-id: {after}\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer[9..]).into_owned()
+    };
+    for after in ["-1", "x", "99999999999999999999"] {
+        assert_eq!(status(&system.reviewer, after).await, "400", "{after}");
+    }
+    assert_eq!(status(&token, "0").await, "403");
+    let mut readers = Vec::new();
+    for _ in 0..64 {
+        readers.push(Reader::open(addr, &system.reviewer, None).await);
+    }
+    assert_eq!(status(&system.reviewer, "0").await, "409");
+    readers.clear();
+    // Their places are free once the gateway has noticed.
+    for _ in 0..50 {
+        if status(&system.reviewer, "0").await == "200" {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the places of readers that left are still taken");
 }

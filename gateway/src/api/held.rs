@@ -29,7 +29,7 @@ pub(super) async fn hold(
     own(&caller, &name)?;
     let asking = Asking::parse(&extract::body(body, MAX_HOLD).await?)?;
     match service.gates(&name, asking).await? {
-        Gates::Known(outcome) => Ok(Json(outcome)),
+        Gates::Known(outcome) => Ok(Json(*outcome)),
         Gates::Open(ask) => to_the_end(async move { service.ask(&name, &ask).await.map(Json) }).await,
     }
 }

@@ -66,7 +66,7 @@ impl Asking {
 /// What the gates came to.
 pub(crate) enum Gates {
     /// The answer is known; nobody is asked.
-    Known(HeldOutcome),
+    Known(Box<HeldOutcome>),
     /// Somebody may be asked.
     Open(Box<Ask>),
 }
@@ -85,7 +85,7 @@ impl Service {
     pub(crate) async fn gates(&self, sandbox: &str, Asking(hold): Asking) -> Result<Gates, Failure> {
         let active = self.sandbox(sandbox).await?.active;
         if let Some(row) = self.store.held_by_key(sandbox, &hold.session, &hold.key).await? {
-            return self.repeated(row, &hold).await.map(Gates::Known);
+            return self.repeated(row, &hold).await.map(known);
         }
         let policy = Policy::parse(&active.policy_yaml, "the active policy", Role::Policy)
             .map_err(|e| Failure::Internal(e.to_string()))?;
@@ -98,14 +98,14 @@ impl Service {
         }
         let rule = rule_digest(&operation);
         if let Some((by, reason)) = self.store.held_never(sandbox, &rule).await? {
-            return Ok(Gates::Known(never(by, reason)));
+            return Ok(known(never(by, reason)));
         }
         let lasting = Lasting::ForNow;
         let behalf = Behalf::Sandbox(sandbox);
         let fit = match self.fitting(&active, &operation, lasting, &hold.record, behalf).await? {
             // The proxy is behind: what was granted meanwhile has not reached it yet.
             Fitting::Already(_) => {
-                return Ok(Gates::Known(in_force(HeldStatus::Always, active.version(), None)));
+                return Ok(known(in_force(HeldStatus::Always, active.version(), None)));
             }
             Fitting::Refused(no) => return Ok(refused(reason(&no))),
             Fitting::Fits(fit) => fit,
@@ -269,7 +269,11 @@ fn reason(no: &Refused) -> String {
 }
 
 fn refused(message: impl Into<String>) -> Gates {
-    Gates::Known(no(message))
+    known(no(message))
+}
+
+fn known(outcome: HeldOutcome) -> Gates {
+    Gates::Known(Box::new(outcome))
 }
 
 fn no(message: impl Into<String>) -> HeldOutcome {

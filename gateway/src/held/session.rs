@@ -2,6 +2,7 @@
 
 use narrowgate_core::held::Session;
 use narrowgate_core::policy::{Policy, Role};
+use serde_json::Value;
 
 use super::ask::check_id;
 use crate::clock;
@@ -93,7 +94,9 @@ fn without(active: &VersionRow, grants: &[SessionGrant]) -> Result<Option<String
         .map_err(|e| Failure::Internal(e.to_string()))?;
     let before = policy.entries.len();
     for grant in grants {
-        if policy.entries.get(&grant.name).is_some_and(|entry| entry.to_json().to_string() == grant.entry) {
+        let granted: Value = serde_json::from_str(&grant.entry)
+            .map_err(|e| Failure::Internal(format!("a session's grant {:?} does not read back: {e}", grant.name)))?;
+        if policy.entries.get(&grant.name).is_some_and(|entry| entry.to_json() == granted) {
             policy.entries.remove(&grant.name);
         }
     }
