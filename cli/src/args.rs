@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::exit::Ended;
 use crate::{
-    check, compile, completions, demo, explain, gateway, key, man, plugin, prove, proxy, rule, run, sandbox, up,
+    check, compile, completions, demo, explain, gateway, held, key, man, plugin, prove, proxy, rule, run, sandbox, up,
     verify, version,
 };
 
@@ -45,6 +45,7 @@ enum Verb {
     Run(run::Run),
     Sandbox(sandbox::Sandbox),
     Rule(rule::Rule),
+    Held(held::Held),
     Key(key::Key),
     Prove(prove::Prove),
     Compile(compile::Compile),
@@ -71,6 +72,7 @@ impl Cli {
             Verb::Run(verb) => verb.run(remote),
             Verb::Sandbox(verb) => verb.run(remote),
             Verb::Rule(verb) => verb.run(remote),
+            Verb::Held(verb) => verb.run(remote),
             Verb::Key(verb) => verb.run(remote),
             Verb::Prove(verb) => verb.run(),
             Verb::Compile(verb) => verb.run(),

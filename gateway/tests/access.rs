@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{BASELINE, System, call, proposal, put};
+use common::{BASELINE, System, call, held, proposal, put};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -20,7 +20,8 @@ async fn roles() {
     let (show, approve, reject) =
         (format!("/v1/proposals/{id}"), format!("/v1/proposals/{id}/approve"), format!("/v1/proposals/{id}/reject"));
     let existing = Some(json!({"name": "dev", "policy_yaml": BASELINE}));
-    let routes: [(&str, &str, Option<Value>, [u16; 5]); 18] = [
+    let answer = Some(json!({"answer": "once", "review_token": "stale"}));
+    let routes: [(&str, &str, Option<Value>, [u16; 5]); 26] = [
         ("GET", "/healthz", None, [200; 5]),
         ("GET", "/readyz", None, [200; 5]),
         ("GET", "/v1/keys", None, [401, 200, 200, 200, 200]),
@@ -38,6 +39,14 @@ async fn roles() {
         ("GET", &show, None, [401, 200, 404, 200, 403]),
         ("POST", &approve, decision, [401, 403, 403, 409, 403]),
         ("POST", &reject, Some(json!({"reason": ""})), [401, 403, 403, 400, 403]),
+        ("POST", "/v1/sandboxes/dev/held", Some(held::hold("k", "PUT", "/a")), [401, 200, 404, 403, 403]),
+        ("GET", "/v1/sandboxes/dev/held/h_none", None, [401, 404, 404, 403, 403]),
+        ("DELETE", "/v1/sandboxes/dev/held/h_none", None, [401, 404, 404, 403, 403]),
+        ("PUT", "/v1/sandboxes/dev/session", Some(json!({"session": null})), [401, 204, 404, 403, 403]),
+        ("GET", "/v1/held", None, [401, 403, 403, 200, 200]),
+        ("GET", "/v1/held/h_none", None, [401, 403, 403, 404, 404]),
+        ("POST", "/v1/held/h_none/answer", answer, [401, 403, 403, 404, 403]),
+        ("DELETE", "/v1/held/never/h_none", None, [401, 403, 403, 404, 403]),
         ("GET", "/v1/nothing", None, [404; 5]),
     ];
     for (method, path, body, expect) in routes {
@@ -228,7 +237,7 @@ async fn openapi_is_what_is_served() {
             assert!(operation["responses"].get(status.to_string()).is_some(), "{method} {path}");
         }
     }
-    assert_eq!(operations, 17);
+    assert_eq!(operations, 26);
     let schemas = document["components"]["schemas"].as_object().unwrap();
     for (name, _) in schemas {
         assert!(name.chars().all(char::is_alphanumeric), "{name}");
