@@ -243,7 +243,7 @@ impl Shared {
         let flow = Flow {
             process: who.process.clone(),
             pid: who.execution.map(|execution| execution.pid),
-            command: who.command.as_ref().map(ToString::to_string),
+            command: who.command.as_ref().map(|command| command.as_str().to_owned()),
             host: attempt.host.clone(),
             port: attempt.port.get(),
             outcome: Outcome::Denied(refusal.reason),
@@ -274,7 +274,7 @@ impl Shared {
         let flow = Flow {
             process: who.process.clone(),
             pid: who.execution.map(|execution| execution.pid),
-            command: who.command.as_ref().map(ToString::to_string),
+            command: who.command.as_ref().map(|command| command.as_str().to_owned()),
             host: attempt.host.clone(),
             port: attempt.port.get(),
             outcome: Outcome::Allowed,
