@@ -15,7 +15,7 @@ use crate::active::Active;
 use crate::audit::{AuditError, AuditLog};
 use crate::bundle::{self, BundleError, Loader};
 use crate::ca::{CaError, CertificateAuthority};
-use crate::denials::Denials;
+use crate::denials::{Denials, report};
 use crate::dial::Dialer;
 use crate::server;
 use crate::shared::Shared;
@@ -101,6 +101,7 @@ impl Proxy {
         }
         first_policy(&shared, &loader).await?;
         shared.tasks.spawn(loader.follow());
+        shared.tasks.spawn(report::follow(shared.clone()));
         Proxy::serve(shared, listener)
     }
 

@@ -3,6 +3,7 @@
 
 mod extract;
 mod keys;
+mod observed;
 mod proposals;
 mod sandboxes;
 
@@ -31,6 +32,8 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/v1/sandboxes/{name}/history", get(sandboxes::history))
         .route("/v1/sandboxes/{name}/proposals", post(proposals::submit))
         .route("/v1/sandboxes/{name}/proposals/check", post(proposals::check))
+        .route("/v1/sandboxes/{name}/denials", post(observed::report))
+        .route("/v1/sandboxes/{name}/observed", get(observed::list))
         .route("/v1/proposals", get(proposals::list))
         .route("/v1/proposals/{id}", get(proposals::show))
         .route("/v1/proposals/{id}/approve", post(proposals::approve))

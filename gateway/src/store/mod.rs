@@ -1,6 +1,7 @@
 //! What must survive: sandboxes, versions, proposals, tokens. SQLite in WAL mode with `synchronous=FULL`, so that what
 //! was answered is on the disk. This folder knows SQL and rows; it never judges, signs or decides.
 
+mod observed;
 mod proposals;
 mod sandboxes;
 mod tokens;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
+pub(crate) use observed::{Drafted, NewObserved, ObservedRow};
 pub(crate) use proposals::{Activation, Decision, NewProposal, ProposalRow, Refreshed};
 pub(crate) use sandboxes::{NewVersion, SandboxRow, VersionRow};
 pub(crate) use tokens::Caller;
