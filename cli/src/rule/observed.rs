@@ -32,7 +32,9 @@ fn denial(denial: &ObservedDenial) -> String {
         Layer::L7 => format!("{place} [L7, {request}]"),
     };
     let mut out = format!("{}  {}", title.bold(), times(denial.count));
-    let mut field = |name: &str, value: &str| drop(write!(out, "\n  {name:<15} {value}"));
+    let mut field = |name: &str, value: &str| {
+        let _ = write!(out, "\n  {name:<15} {value}");
+    };
     field("binary", &if denial.binary.is_empty() { "unidentified".to_owned() } else { plain(&denial.binary) });
     for operation in &denial.operations {
         let attributes = operation.attributes.iter().map(|(name, value)| {
