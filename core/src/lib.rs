@@ -33,6 +33,7 @@ pub mod finding;
 pub mod held;
 pub mod keys;
 pub mod locate;
+pub mod observed;
 pub mod pattern;
 pub mod policy;
 pub mod proposal;

@@ -164,7 +164,8 @@ pub struct ProposalView {
     pub sandbox: String,
     /// Where it stands.
     pub status: ProposalStatus,
-    /// `agent`: posted through policy.local; `held`: a held request that was granted.
+    /// `agent`: posted through policy.local; `held`: a held request that was granted; `l4_draft`: made by the gateway of
+    /// denied connections.
     pub source: String,
     /// The proposing process's executable, "" where unknown.
     pub binary: String,
@@ -216,6 +217,21 @@ pub struct ProposalView {
     /// A long poll ended without a decision.
     #[serde(default)]
     pub timed_out: bool,
+    /// With a draft: how many denials it is made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hit_count: Option<u64>,
+    /// With a draft: when the first of them was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_seen: Option<String>,
+    /// With a draft: when the last of them was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<String>,
+    /// With a draft: from 0 to 1, how likely it is that the connection is needed and not a stray. Says nothing of risk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
+    /// With a draft: what a reviewer should consider, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// A list of proposals.

@@ -8,6 +8,7 @@ use narrowgate_core::proposal::Operation;
 
 use crate::clock;
 use crate::config::Mode;
+use crate::drafts::is_draft;
 use crate::failure::Failure;
 use crate::judge::Judgement;
 use crate::review::ROUNDS;
@@ -34,7 +35,7 @@ impl Service {
     pub(crate) async fn apply(&self, id: &str) -> Result<(), Failure> {
         for _ in 0..ROUNDS {
             let row = self.store.proposal(id).await?.ok_or_else(|| Failure::no_proposal(id))?;
-            if self.mode != Mode::Auto || !row.is_pending() {
+            if self.mode != Mode::Auto || !row.is_pending() || is_draft(&row) {
                 return Ok(());
             }
             let active = self.sandbox(&row.sandbox).await?.active;

@@ -27,6 +27,7 @@ mod automatic;
 mod clock;
 mod config;
 mod data_dir;
+mod drafts;
 mod events;
 mod failure;
 mod gateway;

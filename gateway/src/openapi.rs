@@ -2,7 +2,7 @@
 
 mod held;
 
-use narrowgate_core::wire;
+use narrowgate_core::{observed, wire};
 use narrowgate_prover::Report;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
@@ -126,6 +126,25 @@ fn sandbox_routes(generator: &mut SchemaGenerator) -> Vec<Route> {
                 "/v1/sandboxes/{name}/proposals/check",
                 "Judge a proposal without submitting it.",
                 &["sandbox (its own)"],
+            )
+        },
+        Route {
+            body: Some(of.schema::<observed::ReportDenials>()),
+            answers: vec![(200, "Counted.", Some(of.schema::<observed::ReportAnswer>()))],
+            ..route(
+                "post",
+                "/v1/sandboxes/{name}/denials",
+                "Tell what was denied; of denied connections, drafts are made.",
+                &["sandbox (its own)"],
+            )
+        },
+        Route {
+            answers: vec![(200, "The last seen first.", Some(of.schema::<observed::ObservedDenials>()))],
+            ..route(
+                "get",
+                "/v1/sandboxes/{name}/observed",
+                "What was denied and nobody proposed a rule for.",
+                &["sandbox (its own)", "reviewer"],
             )
         },
     ]

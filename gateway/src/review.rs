@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::clock;
 use crate::config::Mode;
+use crate::drafts::is_draft;
 use crate::failure::Failure;
 use crate::judge::{Fit, Judgement, review_token};
 use crate::service::Service;
@@ -20,7 +21,7 @@ use crate::view;
 /// How often an approval starts over because another came first. Each round another one got through.
 pub(crate) const ROUNDS: usize = 16;
 /// How many proposals a listing shows: the newest.
-const LISTED: u32 = 1000;
+pub(crate) const LISTED: u32 = 1000;
 /// What a reviewer can hint at, and what it tells the agent.
 pub(crate) const HINTS: [(&str, &str); 6] = [
     ("too_broad", "name exact paths and methods instead of wildcards"),
@@ -122,6 +123,7 @@ impl Service {
         }
         self.changed();
         tracing::info!(sandbox = row.sandbox, proposal = row.id, version = version.version, by, "proposal approved");
+        self.settle_drafts(&row.sandbox).await;
         Ok(true)
     }
 
@@ -160,7 +162,7 @@ impl Service {
     }
 
     /// The row, judged anew where the policy in force or the ceiling is not what it was judged against.
-    async fn current(&self, row: ProposalRow, behalf: Behalf<'_>) -> Result<ProposalRow, Failure> {
+    pub(crate) async fn current(&self, row: ProposalRow, behalf: Behalf<'_>) -> Result<ProposalRow, Failure> {
         if !row.is_pending() {
             return Ok(row);
         }
@@ -172,7 +174,10 @@ impl Service {
             return Ok(row);
         }
         let judgement = self.judge_again(&row, &active.policy_yaml, behalf).await?;
-        let (judged, _) = self.recorded(&row.id, &row.sandbox, &row.operation, &active, &judgement);
+        let (mut judged, _) = self.recorded(&row.id, &row.sandbox, &row.operation, &active, &judgement);
+        if is_draft(&row) {
+            judged.not_automatic = self.not_automatic();
+        }
         let ended = judged.review_token.is_none();
         self.store.refresh(&row.id, &judged, clock::now()).await?;
         if ended {

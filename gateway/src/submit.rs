@@ -20,7 +20,7 @@ use crate::token::new_id;
 use crate::turns::Behalf;
 
 /// A sandbox whose agent keeps proposing must not fill the reviewer's inbox, or the disk.
-const MAX_PENDING: u64 = 100;
+pub(crate) const MAX_PENDING: u64 = 100;
 const MAX_EVIDENCE: usize = 100;
 
 /// A submission whose operations are read.

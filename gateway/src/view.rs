@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::clock::rfc3339;
+use crate::drafts;
 use crate::failure::Failure;
 use crate::review::HINTS;
 use crate::store::{ProposalRow, SandboxRow, VersionRow};
@@ -22,6 +23,11 @@ pub(crate) fn proposal(row: &ProposalRow, role: Role, timed_out: bool) -> Result
         hints.push("outside_org_ceiling".to_owned());
     }
     let operation: Value = read(row, "operation", &row.operation)?;
+    let draft = row.hits();
+    let (confidence, notes) = match &draft {
+        Some((hits, minutes)) => advice(row, &operation, (*hits, *minutes), report.as_ref(), reviewer),
+        None => (None, Vec::new()),
+    };
     Ok(ProposalView {
         chunk_id: row.id.clone(),
         sandbox: row.sandbox.clone(),
@@ -46,7 +52,28 @@ pub(crate) fn proposal(row: &ProposalRow, role: Role, timed_out: bool) -> Result
         activated_version: row.activated_version(),
         review_token: row.review_token.clone().filter(|_| reviewer),
         timed_out,
+        hit_count: draft.map(|(hits, _)| hits),
+        first_seen: row.first_seen.map(rfc3339),
+        last_seen: row.last_seen.map(rfc3339),
+        confidence,
+        notes,
     })
+}
+
+/// What is said of a draft besides the verdict.
+fn advice(
+    row: &ProposalRow,
+    operation: &Value,
+    (hits, minutes): (u64, u64),
+    report: Option<&Value>,
+    reviewer: bool,
+) -> (Option<f64>, Vec<String>) {
+    let endpoint = operation.pointer("/addRule/rule/endpoints/0");
+    let host = endpoint.and_then(|endpoint| endpoint.get("host")).and_then(Value::as_str).unwrap_or_default();
+    let port = endpoint.and_then(|endpoint| endpoint.get("port")).and_then(Value::as_u64).unwrap_or_default();
+    let port = u16::try_from(port).unwrap_or_default();
+    let confidence = drafts::confidence(hits, minutes, &row.binary, host);
+    (Some(confidence), drafts::notes(&row.binary, host, port, report, reviewer))
 }
 
 /// The entry that a `removeRule` takes away; `None` where the policy it was judged on has none of that name.

@@ -45,7 +45,7 @@ mod plugin_attributes;
 
 pub use ceiling::{Ceiling, CeilingError};
 pub use engine::{Engine, Solver};
-pub use findings::{Change, Evidence, automatic, automatic_part, findings};
+pub use findings::{Change, Evidence, automatic, automatic_part, findings, is_interpreter};
 pub use prove::{Options, Proven, prove};
 pub use repair::{Grounds, NoRepair, Repair, Repaired, repair};
 pub use report::{Report, ReportCounterexample, ReportDigests, ReportQuery, ReportRepair, ReportRule};

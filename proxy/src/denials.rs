@@ -1,4 +1,6 @@
-//! The last denials, for `policy.local` and as evidence of proposals.
+//! The last denials, for `policy.local` and as evidence of proposals; counted ones, for the gateway.
+
+pub(crate) mod report;
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -12,11 +14,14 @@ const KEPT: usize = 2048;
 #[derive(Debug, Default)]
 pub(crate) struct Denials {
     ring: Mutex<VecDeque<DenialRecord>>,
+    /// What the gateway is not told yet.
+    pub(crate) untold: report::Untold,
     mentioned: Mutex<VecDeque<String>>,
 }
 
 impl Denials {
     pub(crate) fn push(&self, record: DenialRecord) {
+        self.untold.count(&record);
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         if ring.len() == KEPT {
             ring.pop_front();

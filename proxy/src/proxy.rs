@@ -16,7 +16,7 @@ use crate::active::Active;
 use crate::audit::{AuditError, AuditLog};
 use crate::bundle::{self, BundleError, Loader};
 use crate::ca::{CaError, CertificateAuthority};
-use crate::denials::Denials;
+use crate::denials::{Denials, report};
 use crate::dial::Dialer;
 use crate::doors::{Door, Doors, Inside, Names, Ready, Resolver};
 use crate::held::{self, Held};
@@ -176,6 +176,7 @@ async fn begin(config: Config) -> Result<Arc<Shared>, StartError> {
     first_policy(&shared, &loader).await?;
     shared.tasks.spawn(loader.follow());
     shared.tasks.spawn(held::begin(shared.clone()));
+    shared.tasks.spawn(report::follow(shared.clone()));
     Ok(shared)
 }
 

@@ -1,10 +1,11 @@
 //! `narrowgate rule get NAME` and `narrowgate rule show NAME --chunk-id ID`.
 
 use clap::{Args, ValueEnum};
+use narrowgate_core::observed::ObservedDenials;
 use narrowgate_core::wire::{ProposalView, Proposals};
 use narrowgate_proxy::GatewayClient;
 
-use super::text;
+use super::{observed, text};
 use crate::args::Remote;
 use crate::client::{failure, segment};
 use crate::exit::{Ended, Exit, Failure};
@@ -19,6 +20,9 @@ pub(crate) struct Get {
     /// Only those that stand so
     #[arg(long, value_enum)]
     status: Option<Status>,
+    /// Instead: what was denied and nobody proposed a rule for
+    #[arg(long, conflicts_with = "status")]
+    observed: bool,
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
@@ -46,6 +50,9 @@ enum Status {
 
 impl Get {
     pub(super) fn run(self, remote: &Remote) -> Ended {
+        if self.observed {
+            return self.observed(remote);
+        }
         let mut path = format!("/v1/proposals?sandbox={}", segment("sandbox", &self.name)?);
         if let Some(status) = self.status.and_then(|status| status.to_possible_value()) {
             path.push_str("&status=");
@@ -61,6 +68,21 @@ impl Get {
                     let blocks: Vec<String> = found.proposals.iter().map(text::proposal).collect();
                     output::line(blocks.join("\n\n"))?;
                 }
+            }
+            Ok(Exit::Done)
+        })
+    }
+}
+
+impl Get {
+    fn observed(self, remote: &Remote) -> Ended {
+        let path = format!("/v1/sandboxes/{}/observed", segment("sandbox", &self.name)?);
+        let client = remote.client()?;
+        block_on(async move {
+            let found: ObservedDenials = client.get(&path).await.map_err(failure)?;
+            match self.format {
+                Format::Json => output::json(&found)?,
+                Format::Text => output::line(observed::text(&self.name, &found))?,
             }
             Ok(Exit::Done)
         })

@@ -6,6 +6,7 @@
 pub(crate) mod approve;
 mod get;
 mod history;
+mod observed;
 mod reject;
 pub(crate) mod text;
 

@@ -29,6 +29,15 @@ pub(crate) fn proposal(view: &ProposalView) -> String {
     for (at, line) in lines.iter().enumerate() {
         field(&mut out, if at == 0 { "change" } else { "" }, line);
     }
+    if let (Some(hits), Some(first), Some(last)) = (view.hit_count, &view.first_seen, &view.last_seen) {
+        field(&mut out, "denied", &format!("{hits} times: {}", span(first, last)));
+    }
+    if let Some(confidence) = view.confidence {
+        field(&mut out, "confidence", &format!("{confidence:.2} that it is needed"));
+    }
+    for (at, note) in view.notes.iter().enumerate() {
+        field(&mut out, if at == 0 { "consider" } else { "" }, &plain(note));
+    }
     verdict(view, &mut out, field);
     if let Some(reason) = &view.rejection_reason {
         field(&mut out, "rejected", &plain(reason));
@@ -48,6 +57,14 @@ pub(crate) fn proposal(view: &ProposalView) -> String {
         field(&mut out, "in force since", &format!("version {version}"));
     }
     out
+}
+
+/// From when to when.
+pub(super) fn span(first: &str, last: &str) -> String {
+    match first == last {
+        true => plain(first),
+        false => format!("{} to {}", plain(first), plain(last)),
+    }
 }
 
 /// What an operation would do, a line for each rule or endpoint; tagged with the endpoint's layer.
@@ -325,6 +342,29 @@ mod tests {
           verdict         within the ceiling
           prover time     41.7 µs
         ");
+    }
+
+    #[test]
+    fn a_draft_says_what_it_is_made_of() {
+        let mut view = view();
+        view.source = "l4_draft".to_owned();
+        view.operation = json!({ "addRule": { "ruleName": "connect", "rule": { "name": "connect",
+            "binaries": [{ "path": "/usr/bin/psql" }], "endpoints": [{ "host": "db.example", "port": 5432 }] } } });
+        view.hit_count = Some(5);
+        view.first_seen = Some("2026-01-01T00:00:00Z".to_owned());
+        view.last_seen = Some("2026-01-01T00:05:00Z".to_owned());
+        view.confidence = Some(0.7);
+        view.notes = vec!["Opaque.".to_owned(), "Port 5432 is a database.".to_owned()];
+        let text = shown(&view);
+        for line in [
+            "  source          l4_draft\n",
+            "                  db.example:5432 [L4]\n",
+            "  denied          5 times: 2026-01-01T00:00:00Z to 2026-01-01T00:05:00Z\n",
+            "  confidence      0.70 that it is needed\n",
+            "  consider        Opaque.\n                  Port 5432 is a database.\n",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod events;
 mod extract;
 mod held;
 mod keys;
+mod observed;
 mod proposals;
 mod sandboxes;
 
@@ -33,6 +34,8 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/v1/sandboxes/{name}/history", get(sandboxes::history))
         .route("/v1/sandboxes/{name}/proposals", post(proposals::submit))
         .route("/v1/sandboxes/{name}/proposals/check", post(proposals::check))
+        .route("/v1/sandboxes/{name}/denials", post(observed::report))
+        .route("/v1/sandboxes/{name}/observed", get(observed::list))
         .route("/v1/proposals", get(proposals::list))
         .route("/v1/proposals/{id}", get(proposals::show))
         .route("/v1/proposals/{id}/approve", post(proposals::approve))

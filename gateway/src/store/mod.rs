@@ -3,6 +3,7 @@
 
 mod events;
 mod held;
+mod observed;
 mod proposals;
 mod sandboxes;
 mod sessions;
@@ -16,6 +17,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 
 pub(crate) use events::EventRow;
 pub(crate) use held::{Answered, Asked, Grant, HeldRow, NewHeld};
+pub(crate) use observed::{Drafted, NewObserved, ObservedRow};
 pub(crate) use proposals::{Activation, Decision, NewProposal, ProposalRow, Refreshed};
 pub(crate) use sandboxes::{NewVersion, SandboxRow, VersionRow};
 pub(crate) use sessions::SessionGrant;

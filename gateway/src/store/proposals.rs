@@ -2,6 +2,7 @@
 
 use sqlx::{FromRow, SqliteConnection};
 
+use super::observed::supersede_drafts;
 use super::sandboxes::{active_version, insert_version, live_id};
 use super::{NewVersion, Store, StoreError, signed, unsigned};
 
@@ -33,6 +34,12 @@ pub(crate) struct ProposalRow {
     pub(crate) rejection_reason: Option<String>,
     pub(crate) hints: String,
     activated_version: Option<i64>,
+    hits: Option<i64>,
+    minutes: Option<i64>,
+    /// With a draft: the first of the denials that it is made of.
+    pub(crate) first_seen: Option<i64>,
+    /// With a draft: the last of them.
+    pub(crate) last_seen: Option<i64>,
 }
 
 impl ProposalRow {
@@ -42,6 +49,11 @@ impl ProposalRow {
 
     pub(crate) fn activated_version(&self) -> Option<u64> {
         self.activated_version.map(unsigned)
+    }
+
+    /// With a draft: how many denials it is made of, and in how many minutes.
+    pub(crate) fn hits(&self) -> Option<(u64, u64)> {
+        Some((unsigned(self.hits?), unsigned(self.minutes?)))
     }
 
     pub(crate) fn is_pending(&self) -> bool {
@@ -102,8 +114,9 @@ const KEPT_REFUSALS: u32 = 500;
 
 const PROPOSAL: &str = "SELECT p.id, s.name AS sandbox, p.status, p.source, p.binary, p.intent_summary, p.denial_ids, p.evidence, p.operation,
     p.base_version, p.ceiling_digest, p.credentials_digest, p.not_automatic, p.verdict, p.report, p.review_token, p.created_at, p.decided_at, p.decided_by, p.rejection_reason,
-    p.hints, p.activated_version, CASE WHEN json_type(p.operation, '$.removeRule') IS NOT NULL THEN
-        (SELECT v.policy_yaml FROM versions v WHERE v.sandbox = p.sandbox AND v.version = p.base_version) END AS base_policy FROM proposals p JOIN sandboxes s ON s.id = p.sandbox ";
+    p.hints, p.activated_version, o.hits, o.minutes, o.first_seen, o.last_seen, CASE WHEN json_type(p.operation, '$.removeRule') IS NOT NULL THEN
+        (SELECT v.policy_yaml FROM versions v WHERE v.sandbox = p.sandbox AND v.version = p.base_version) END AS base_policy
+    FROM proposals p JOIN sandboxes s ON s.id = p.sandbox LEFT JOIN observed o ON o.draft = p.id ";
 
 impl Store {
     /// Stores the operations of one submission, and supersedes the pending ones about the same subjects. `false`
@@ -124,20 +137,12 @@ impl Store {
             .bind(new.source)
             .execute(&mut *tx)
             .await?;
+            supersede_drafts(&mut tx, id, new).await?;
         }
         for new in proposals {
             insert(&mut tx, id, new).await?;
         }
-        // An agent that keeps asking for what it cannot have must not fill the disk.
-        sqlx::query(
-            "DELETE FROM proposals WHERE sandbox = ?1 AND status IN ('rejected', 'superseded') AND decided_by = 'gateway'
-             AND seq <= (SELECT seq FROM proposals WHERE sandbox = ?1 AND status IN ('rejected', 'superseded')
-             AND decided_by = 'gateway' ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
-        )
-        .bind(id)
-        .bind(KEPT_REFUSALS)
-        .execute(&mut *tx)
-        .await?;
+        prune(&mut tx, id).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -266,6 +271,20 @@ pub(super) async fn put_in_force(
     .bind(name)
     .bind(signed(version.version))
     .bind(proposal)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// An agent that keeps asking for what it cannot have must not fill the disk.
+pub(super) async fn prune(connection: &mut SqliteConnection, sandbox: i64) -> Result<(), StoreError> {
+    sqlx::query(
+        "DELETE FROM proposals WHERE sandbox = ?1 AND status IN ('rejected', 'superseded') AND decided_by = 'gateway'
+         AND seq <= (SELECT seq FROM proposals WHERE sandbox = ?1 AND status IN ('rejected', 'superseded')
+         AND decided_by = 'gateway' ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
+    )
+    .bind(sandbox)
+    .bind(KEPT_REFUSALS)
     .execute(connection)
     .await?;
     Ok(())

@@ -282,8 +282,8 @@ impl Known<'_> {
     }
 }
 
-/// `/usr/bin/python3.11` is one, `/usr/bin/pythonic` is not.
-fn is_interpreter(path: &str) -> bool {
+/// Whether the executable runs whatever it is given: `/usr/bin/python3.11` does, `/usr/bin/pythonic` does not.
+pub fn is_interpreter(path: &str) -> bool {
     let file = path.rsplit('/').next().unwrap_or_default();
     let version = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-');
     INTERPRETERS.iter().any(|name| file.strip_prefix(name).is_some_and(|rest| rest.chars().all(version)))

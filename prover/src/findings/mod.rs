@@ -20,6 +20,7 @@ use narrowgate_core::credentials::Credentials;
 use narrowgate_core::finding::{Finding, FindingName};
 
 pub use automatic::{automatic, automatic_part};
+pub use breadth::is_interpreter;
 pub use change::Change;
 pub use evidence::Evidence;
 

@@ -9,6 +9,7 @@ mod approve;
 mod auto;
 mod crash;
 mod deny;
+mod drafts;
 mod git;
 mod github;
 mod identity;

@@ -11,9 +11,11 @@ const SERVER: &str = r#"
 use strict; use IO::Socket::INET;
 $| = 1;
 socket(my $any, PF_INET, SOCK_DGRAM, 0) or die "socket: $!";
-ioctl($any, 0x8914, pack("a16 s x22", "lo", 0x49)) or die "lo up: $!";
+my $up = pack("a16 s x22", "lo", 0x49);
+ioctl($any, 0x8914, $up) or die "lo up: $!";
 for (["lo:1", "198.18.0.8"], ["lo:2", "198.18.0.9"]) {
-    ioctl($any, 0x8916, pack("a16 S n a4 x16", $_->[0], AF_INET, 0, inet_aton($_->[1]))) or die "address: $!";
+    my $address = pack("a16 S n a4 x16", $_->[0], AF_INET, 0, inet_aton($_->[1]));
+    ioctl($any, 0x8916, $address) or die "address: $!";
 }
 my $listener = IO::Socket::INET->new(Listen => 1, LocalAddr => shift @ARGV, LocalPort => 0) or die "listen: $!";
 my $port = $listener->sockport;
@@ -202,7 +204,8 @@ fn what_a_client_becomes_is_seen_at_once() {
 
 #[test]
 fn a_search_during_execs_finds_one_of_both_and_never_a_mixture() {
-    let (digests, shells) = two_shells();
+    let directory = tempfile::tempdir().unwrap();
+    let (digests, shells) = two_shells(directory.path());
     // Each becomes the other, over and over, with the socket.
     let turn = r#"i=0; while [ $i -lt 300 ]; do i=$((i+1)); done; exec "$1" --norc -c "$T" x "$2" "$1""#;
     let begin = format!(
@@ -212,7 +215,7 @@ fn a_search_during_execs_finds_one_of_both_and_never_a_mixture() {
     let mut inside = Inside::start("-Urn", "127.0.0.1", &[&shells[1], "--norc", "-c", &begin]);
     inside.ready();
     let mut seen = std::collections::BTreeSet::new();
-    for _ in 0..300 {
+    for _ in 0..100 {
         match inside.identify() {
             (Identity::Known(process), _) => {
                 let at = shells.iter().position(|shell| *shell == process.path).expect("one of both");
@@ -227,9 +230,8 @@ fn a_search_during_execs_finds_one_of_both_and_never_a_mixture() {
     assert_eq!(seen.len(), 2, "both are seen");
 }
 
-/// Two executables of different content, kept for as long as the tests run.
-fn two_shells() -> ([String; 2], [String; 2]) {
-    let directory = tempfile::tempdir().unwrap().keep();
+/// The digests and paths of two executables of different content.
+fn two_shells(directory: &Path) -> ([String; 2], [String; 2]) {
     let mut bytes = fs::read(bash()).unwrap();
     let mut make = |name: &str| {
         bytes.push(0);
