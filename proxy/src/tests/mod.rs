@@ -7,6 +7,7 @@ mod denial;
 mod gateway;
 mod guests;
 mod handover;
+mod held;
 mod hostile;
 mod operations;
 mod passed_on;
