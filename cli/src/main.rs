@@ -10,6 +10,7 @@ mod client;
 mod compile;
 mod completions;
 mod demo;
+mod environment;
 mod exit;
 mod explain;
 mod files;

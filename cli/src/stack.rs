@@ -13,6 +13,7 @@ use narrowgate_prover::Solver;
 use narrowgate_proxy::{Config as ProxyConfig, GatewayClient, Proxy, ResolveEntry};
 
 use crate::client::{connect, segment};
+use crate::environment::{self, Trust};
 use crate::exit::Failure;
 use crate::files::{self, Readers};
 
@@ -120,32 +121,10 @@ impl Stack {
         connect(&self.gateway_url(), &self.reviewer_token())
     }
 
-    /// What the agent's environment needs: where the way out is, and whom to trust there. Programs disagree on the
-    /// names, hence so many.
+    /// What the agent's environment needs.
     pub(crate) fn agent_env(&self) -> Vec<(&'static str, String)> {
-        let proxy = self.proxy_url();
-        let bundle = self.data.join("ca-bundle.pem").display().to_string();
-        let ca = self.data.join("ca.pem").display().to_string();
-        let mut env = Vec::new();
-        for name in ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "http_proxy", "all_proxy"] {
-            env.push((name, proxy.clone()));
-        }
-        // An inherited exception would lead past the proxy.
-        env.extend([("NO_PROXY", String::new()), ("no_proxy", String::new())]);
-        for name in [
-            "SSL_CERT_FILE",
-            "CURL_CA_BUNDLE",
-            "REQUESTS_CA_BUNDLE",
-            "GIT_SSL_CAINFO",
-            "AWS_CA_BUNDLE",
-            "CARGO_HTTP_CAINFO",
-        ] {
-            env.push((name, bundle.clone()));
-        }
-        // These add to the program's own roots instead of replacing them.
-        env.extend([("NODE_EXTRA_CA_CERTS", ca.clone()), ("DENO_CERT", ca)]);
-        env.push(("NODE_USE_ENV_PROXY", "1".to_owned()));
-        env
+        let addr = self.proxy.addr();
+        environment::agent(&addr.ip().to_string(), addr.port(), &Trust::within(&self.data))
     }
 
     /// What the reviewer's environment needs.
@@ -216,34 +195,4 @@ async fn ensure_sandbox(setup: &Setup, gateway: &Gateway, token_file: &Path) -> 
 pub(crate) async fn within_grace(future: impl Future<Output = ()>) {
     // Nothing is lost by leaving: the store is transactional and audit lines are written before their requests.
     let _ = tokio::time::timeout(Duration::from_secs(5), future).await;
-}
-
-/// `export NAME='value'` lines that any POSIX shell reads back.
-pub(crate) fn exports(env: &[(&str, String)]) -> String {
-    env.iter().map(|(name, value)| format!("export {name}={}\n", quoted(value))).collect()
-}
-
-fn quoted(value: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/:._-".contains(c);
-    if !value.is_empty() && value.chars().all(plain) {
-        return value.to_owned();
-    }
-    format!("'{}'", value.replace('\'', r"'\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn exports_survive_the_shell() {
-        for (value, expected) in [
-            ("http://127.0.0.1:3128", "http://127.0.0.1:3128"),
-            ("", "''"),
-            ("/home/a b/ca.pem", "'/home/a b/ca.pem'"),
-            ("it's $HOME", r"'it'\''s $HOME'"),
-        ] {
-            assert_eq!(exports(&[("X", value.to_owned())]), format!("export X={expected}\n"));
-        }
-    }
 }

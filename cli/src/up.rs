@@ -8,11 +8,12 @@ use clap::Args;
 use narrowgate_proxy::ResolveEntry;
 use owo_colors::OwoColorize as _;
 
+use crate::environment::exports;
 use crate::exit::{Ended, Failure};
 use crate::files::{self, Readers};
 use crate::plugins::{self, Given};
 use crate::runtime::{Stop, block_on, log};
-use crate::stack::{Mode, Setup, Stack, exports, within_grace};
+use crate::stack::{Mode, Setup, Stack, within_grace};
 use crate::{output, proxy, solver};
 
 /// Gateway and proxy in one process; prints the environment to export

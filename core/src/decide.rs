@@ -282,6 +282,12 @@ impl Snapshot {
         }
     }
 
+    /// Whether any endpoint, at whatever port and for whomever, has this host.
+    pub fn names(&self, host: &Host) -> bool {
+        let matches = |place: &usize| self.endpoint(*place).is_some_and(|(_, endpoint)| endpoint.host.matches(host));
+        self.exact.contains_key(host) || self.wildcard.iter().any(matches)
+    }
+
     /// The key of the entry that governs a destination for a process, if any: what a denial names that no rule gave.
     pub fn governs(&self, process: &Process, host: &Host, port: Port) -> Option<String> {
         self.governing(&self.places_at(host, port), process)

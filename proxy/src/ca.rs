@@ -8,6 +8,7 @@
 //! serial numbers, no certificate older or younger than its issuer by more than the backdating. OpenSSL's
 //! `-x509_strict` (which is Python 3.13's default), rustls' webpki and Go agree on that set.
 
+mod java;
 mod store;
 
 use std::collections::HashMap;
@@ -85,7 +86,7 @@ pub enum CaError {
     },
 }
 
-/// The authority of one sandbox: `ca.pem`, `ca-key.pem` and `ca-bundle.pem` in a directory, and the leaves in memory.
+/// The authority of one sandbox: `ca.pem`, `ca-key.pem` and `ca-bundle.{pem,jks}` in a directory, and the leaves in memory.
 pub struct CertificateAuthority {
     issuer: Issuer<'static, KeyPair>,
     ca_pem: String,
@@ -111,7 +112,7 @@ struct Leaf {
 }
 
 impl CertificateAuthority {
-    /// Loads the authority in `dir`, or makes one there; then writes `ca-bundle.pem`, the authority with the system's
+    /// Loads the authority in `dir`, or makes one there; then writes `ca-bundle.pem` (and `.jks`), the authority with the system's
     /// roots. Two processes that start at once end with the same key.
     ///
     /// # Errors
@@ -119,7 +120,7 @@ impl CertificateAuthority {
     /// is replaced but a certificate that nears its end, and that one keeps its key and its name.
     pub fn load_or_create(dir: &Path) -> Result<Self, CaError> {
         let stored = store::load_or_create(dir, OffsetDateTime::now_utc())?;
-        let bundle = store::write_bundle(dir, &stored.pem)?;
+        let bundle = store::write_bundles(dir, &stored.pem)?;
         let issue = |source: rcgen::Error| CaError::Issue { subject: "leaf key".into(), problem: source.to_string() };
         Ok(CertificateAuthority {
             issuer: Issuer::from_ca_cert_pem(&stored.pem, stored.key).map_err(issue)?,

@@ -1,9 +1,12 @@
 //! The sandbox's only way out: accepts, identifies, canonicalises, decides, forwards and audits.
 //!
-//! [`Proxy::start`] binds a listener, loads a proven policy from the gateway and answers two kinds of client requests:
-//! `CONNECT`, and plain HTTP in absolute form. What a policy treats as opaque is relayed; everything else is terminated
-//! (TLS with the sandbox's own authority) and decided request by request. `http://policy.local` is answered here and
-//! never forwarded: it is where an agent reads why it was denied and proposes a rule.
+//! [`Proxy::start`] binds a listener, loads a proven policy from the gateway and answers three kinds of client requests:
+//! `CONNECT`, SOCKS5, and plain HTTP in absolute form. What a policy treats as opaque is relayed; everything else is
+//! terminated (TLS with the sandbox's own authority) and decided request by request. `http://policy.local` is answered
+//! here and never forwarded: it is where an agent reads why it was denied and proposes a rule.
+//!
+//! [`Proxy::start_within`] does the same behind [`Doors`], listeners that were opened inside a sandbox's own network
+//! namespace: there, connections that never heard of a proxy are captured, and names are answered too.
 //!
 //! What must stay true:
 //! - An upstream is dialled only with a [`Permit`](narrowgate_core::decide::Permit), and only after the audit line that
@@ -28,6 +31,7 @@ mod config;
 mod connect;
 mod denials;
 mod dial;
+mod doors;
 mod exchange;
 mod files;
 mod forward;
@@ -42,6 +46,7 @@ mod resolve;
 mod respond;
 mod server;
 mod shared;
+mod stream;
 mod strict;
 mod tls;
 mod trust;
@@ -54,6 +59,7 @@ mod tests;
 pub use bundle::BundleError;
 pub use config::Config;
 pub use dial::{ResolveEntry, ResolveEntryError};
+pub use doors::Doors;
 pub use gateway_client::{ClientError, GatewayClient};
 pub use proxy::{Proxy, StartError};
 pub use trust::KeysError;

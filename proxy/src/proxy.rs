@@ -17,6 +17,7 @@ use crate::bundle::{self, BundleError, Loader};
 use crate::ca::{CaError, CertificateAuthority};
 use crate::denials::Denials;
 use crate::dial::Dialer;
+use crate::doors::{Door, Doors, Inside, Names, Ready, Resolver};
 use crate::held::{self, Held};
 use crate::server;
 use crate::shared::Shared;
@@ -49,6 +50,9 @@ pub enum StartError {
         /// As the system words it.
         source: io::Error,
     },
+    /// A door is not one: closed, or no listener.
+    #[error("a listener of the sandbox cannot be used: {0}")]
+    Door(io::Error),
     /// The name cannot be one.
     #[error("sandbox name {0:?}: letters, digits, '-', '_' and '.', at most 64")]
     Sandbox(String),
@@ -88,23 +92,20 @@ impl Proxy {
     /// # Errors
     /// See [`StartError`]; nothing listens then.
     pub async fn start(config: Config) -> Result<Proxy, StartError> {
-        let (listen, dir) = (config.listen, config.ca_dir.clone());
+        let listen = config.listen;
         // First, so that a second proxy on the same port touches nothing of the first one's.
         let listener = TcpListener::bind(listen).await.map_err(|source| StartError::Listen { addr: listen, source })?;
-        let shared = prepare(config)?;
-        let trust = Arc::new(Trust::open(&shared.gateway, &dir).await?);
-        shared.held.trust(trust.clone());
-        let loader = Loader::new(shared.clone(), trust, &dir);
-        // First of all, so that nothing is taken from the cache that is by a key whose end was announced meanwhile.
-        match loader.follow_keys().await {
-            Ok(_) => {}
-            Err(KeysError::Gateway(e)) => tracing::warn!("{e}; the pinned keys stay"),
-            Err(e) => return Err(e.into()),
-        }
-        first_policy(&shared, &loader).await?;
-        shared.tasks.spawn(loader.follow());
-        shared.tasks.spawn(held::begin(shared.clone()));
-        Proxy::serve(shared, listener)
+        Proxy::serve(begin(config).await?, listener)
+    }
+
+    /// The same behind listeners that are open already: [`Config::listen`] is not bound.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing is served then, and the listeners are closed.
+    pub async fn start_within(config: Config, doors: Doors) -> Result<Proxy, StartError> {
+        // First, so that what cannot be served is said before anything else happens.
+        let doors = doors.ready().map_err(StartError::Door)?;
+        Proxy::serve_within(begin(config).await?, doors)
     }
 
     /// The address it listens on.
@@ -129,11 +130,49 @@ impl Proxy {
     }
 
     pub(crate) fn serve(shared: Arc<Shared>, listener: TcpListener) -> Result<Proxy, StartError> {
-        let addr = listener.local_addr();
-        let addr = addr.map_err(|source| StartError::Listen { addr: ([0, 0, 0, 0], 0).into(), source })?;
-        shared.tasks.spawn(server::listen(shared.clone(), listener));
+        let addr = listener.local_addr().map_err(StartError::Door)?;
+        let door = Door::Proxy(None);
+        shared.tasks.spawn(server::listen(shared.clone(), door, listener, server::slots()));
         Ok(Proxy { shared, addr })
     }
+
+    pub(crate) fn serve_within(shared: Arc<Shared>, doors: Ready) -> Result<Proxy, StartError> {
+        let addr = doors.proxy.local_addr().map_err(StartError::Door)?;
+        let (names, slots) = (Arc::new(Names::default()), server::slots());
+        let inside = Inside { names: names.clone(), namespace: doors.namespace };
+        let open = |door, listener| shared.tasks.spawn(server::listen(shared.clone(), door, listener, slots.clone()));
+        open(Door::Proxy(Some(inside.clone())), doors.proxy);
+        for listener in doors.captured {
+            open(Door::Captured(inside.clone()), listener);
+        }
+        if let Some((udp, tcp)) = doors.resolver {
+            let resolver = Arc::new(Resolver::new(shared.clone(), names));
+            shared.tasks.spawn(resolver.clone().serve_udp(udp));
+            shared.tasks.spawn(resolver.serve_tcp(tcp));
+        }
+        Ok(Proxy { shared, addr })
+    }
+}
+
+/// Everything but the listeners.
+async fn begin(config: Config) -> Result<Arc<Shared>, StartError> {
+    let dir = config.ca_dir.clone();
+    let shared = prepare(config)?;
+    let trust = Arc::new(Trust::open(&shared.gateway, &dir).await?);
+    shared.held.trust(trust.clone());
+    let loader = Loader::new(shared.clone(), trust, &dir);
+    // First of all, so that nothing is taken from the cache that is by a key whose end was announced meanwhile.
+    match loader.follow_keys().await {
+        Ok(_) => {}
+        Err(KeysError::Gateway(e)) => tracing::warn!("{e}; the pinned keys stay"),
+        Err(e) => return Err(e.into()),
+    }
+    // Before the policy, which may have what was granted for the session before.
+    held::announce(&shared).await;
+    first_policy(&shared, &loader).await?;
+    shared.tasks.spawn(loader.follow());
+    shared.tasks.spawn(held::begin(shared.clone()));
+    Ok(shared)
 }
 
 /// Everything but the listener and the policy.

@@ -1,6 +1,7 @@
 //! The listener: a task per connection, and where each of its requests goes.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,16 +17,18 @@ use narrowgate_core::request::{Authority, Port};
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::body::Body;
 use crate::connect::connect;
+use crate::doors::{Door, Names, captured, socks};
 use crate::exchange::Conversation;
 use crate::forward::Wire;
 use crate::policy_local;
 use crate::respond::{Attempt, Denied, error};
-use crate::shared::{Peer, Shared, now};
+use crate::shared::{Peer, Shared, Who, now};
+use crate::stream::Client;
 use crate::strict::Strict;
 
 /// More wait in the system's queue.
@@ -35,9 +38,14 @@ const HEAD: Duration = Duration::from_secs(60);
 /// For what is in flight when the proxy stops.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Accepts until the proxy stops.
-pub(crate) async fn listen(shared: Arc<Shared>, listener: TcpListener) {
-    let slots = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+/// How many clients are connected, through whatever door.
+pub(crate) fn slots() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(MOST_CONNECTIONS))
+}
+
+/// Accepts at `door` until the proxy stops.
+pub(crate) async fn listen(shared: Arc<Shared>, door: Door, listener: TcpListener, slots: Arc<Semaphore>) {
+    let door = Arc::new(door);
     loop {
         let accept = async {
             let slot = slots.clone().acquire_owned().await;
@@ -50,12 +58,8 @@ pub(crate) async fn listen(shared: Arc<Shared>, listener: TcpListener) {
         let Ok(slot) = slot else { return };
         match accepted {
             Ok((stream, client)) => {
-                let shared = shared.clone();
-                shared.tasks.clone().spawn(async move {
-                    let Ok(proxy) = stream.local_addr() else { return };
-                    let peer = Peer::identify(client, proxy, &shared.sandbox, None, slot).await;
-                    serve(shared, peer, stream).await;
-                });
+                let (shared, door) = (shared.clone(), door.clone());
+                shared.tasks.clone().spawn(async move { enter(shared, &door, stream, client, slot).await });
             }
             Err(e) => {
                 // Out of file descriptors, most often; what holds them must get a chance to let go.
@@ -66,15 +70,52 @@ pub(crate) async fn listen(shared: Arc<Shared>, listener: TcpListener) {
     }
 }
 
-async fn serve(shared: Arc<Shared>, peer: Arc<Peer>, stream: TcpStream) {
+async fn enter(shared: Arc<Shared>, door: &Door, stream: TcpStream, from: SocketAddr, slot: OwnedSemaphorePermit) {
     if let Err(e) = stream.set_nodelay(true) {
         tracing::debug!("no TCP_NODELAY: {e}");
     }
-    let stop = shared.stop.clone();
-    let conversation = Arc::new(Conversation::new(shared, peer));
+    // The other end as the client's own socket has it, which is what it is found by in the system's table.
+    let destination = match door {
+        Door::Proxy(_) => stream.local_addr(),
+        Door::Captured(_) => captured::original_destination(&stream),
+    };
+    let destination = match destination {
+        Ok(destination) => destination,
+        Err(e) => {
+            tracing::warn!("a connection from {from} is closed, where it was to go is not known: {e}");
+            return captured::reset(&stream);
+        }
+    };
+    let peer = Peer::identify(from, destination, &shared.sandbox, door.namespace(), slot).await;
+    let client = Client { shared, peer };
+    match door {
+        Door::Proxy(inside) => explicit(client, inside.as_ref().map(|inside| &*inside.names), stream).await,
+        Door::Captured(inside) => captured::serve(client, &inside.names, destination, stream).await,
+    }
+}
+
+/// A client that knows of the proxy: HTTP or SOCKS, by the first byte.
+async fn explicit(client: Client, names: Option<&Names>, stream: TcpStream) {
+    let mut first = [0];
+    let peeked = tokio::select! {
+        peeked = tokio::time::timeout(HEAD, stream.peek(&mut first)) => peeked,
+        () = client.shared.stop.cancelled() => return,
+    };
+    let Ok(Ok(1..)) = peeked else { return };
+    match first {
+        [socks::VERSION] => socks::serve(client, names, stream).await,
+        [socks::VERSION_4] => socks::reject_version_4(&client, stream).await,
+        _ => serve(client, stream).await,
+    }
+}
+
+async fn serve(client: Client, stream: TcpStream) {
+    let stop = client.shared.stop.clone();
+    let conversation = Arc::new(Conversation::new(client.shared.clone(), client.peer.clone()));
+    let client = Arc::new(client);
     serve_http(stream, &stop, move |request, verdict| {
-        let conversation = conversation.clone();
-        async move { dispatch(&conversation, request, verdict).await }
+        let (client, conversation) = (client.clone(), conversation.clone());
+        async move { dispatch(&client, &conversation, request, verdict).await }
     })
     .await;
 }
@@ -117,12 +158,13 @@ where
 
 /// Where a request to the proxy itself goes, by the form of its target.
 async fn dispatch(
+    client: &Client,
     conversation: &Conversation,
     request: Request<Incoming>,
     verdict: Option<&'static str>,
 ) -> Response<Body> {
-    let (shared, peer) = (&conversation.shared, &conversation.peer);
-    let who = &*peer.who().await;
+    let shared = &client.shared;
+    let who = &*client.peer.who().await;
     let refuse = |attempt: Attempt, why: &str| {
         let enforced = shared.active.load(now());
         shared.deny(who, &attempt, Denied::malformed(why), enforced.as_deref())
@@ -132,7 +174,7 @@ async fn dispatch(
     }
     let ambiguous = |why: &str| refuse(Attempt::nowhere(request.method()), why);
     if request.method() == Method::CONNECT {
-        return connect(shared, peer, who, request).await;
+        return connect(client, who, request).await;
     }
     let named = match (request.uri().scheme_str(), request.uri().authority()) {
         (Some("http"), Some(authority)) => authority.as_str(),
@@ -151,10 +193,7 @@ async fn dispatch(
         Err(why) => return ambiguous(&why.to_string()),
     };
     if to.host.as_str() == policy_local::HOST {
-        return match same_host(&request, &to) {
-            true => policy_local::answer(shared, who, request).await,
-            false => ambiguous("the host header and the request target name different hosts"),
-        };
+        return answer_policy_local(shared, who, &to, request).await;
     }
     if request.uri().authority().is_none() {
         return not_a_server();
@@ -165,13 +204,26 @@ async fn dispatch(
     conversation.exchange(&to, Wire::Plain, who, request).await
 }
 
+/// Answers a request to `policy.local`, which came on its way `to` there.
+pub(crate) async fn answer_policy_local(
+    shared: &Arc<Shared>,
+    who: &Who,
+    to: &Authority,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    if same_host(&request, to) {
+        return policy_local::answer(shared, who, request).await;
+    }
+    let why = Denied::malformed("the host header and the request target name different hosts");
+    shared.deny(who, &Attempt::nowhere(request.method()), why, shared.active.load(now()).as_deref())
+}
+
 /// What is for `policy.local` must be for nothing else.
 fn same_host(request: &Request<Incoming>, to: &Authority) -> bool {
-    request.headers().get_all(HOST).iter().all(|host| {
-        host.to_str()
-            .ok()
-            .and_then(|host| Authority::parse(host, Some(Port::HTTP)).ok())
-            .is_some_and(|host| host == *to)
+    let hosts = request.headers().get_all(HOST).iter().map(|host| host.to_str().ok());
+    let target = request.uri().authority().map(|authority| Some(authority.as_str()));
+    hosts.chain(target).all(|named| {
+        named.and_then(|named| Authority::parse(named, Some(Port::HTTP)).ok()).is_some_and(|named| named == *to)
     })
 }
 

@@ -4,6 +4,7 @@
 //! a crash between the two, or a certificate near its end, is mended by issuing it again with the same name and key,
 //! and clients that trust the old one trust its leaves still.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -16,7 +17,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use time::{Duration, OffsetDateTime};
 
-use super::{BACKDATED, CaError, serial, subject};
+use super::{BACKDATED, CaError, java, serial, subject};
 use crate::files::{sync_directory, write_atomic, write_temporary};
 
 /// Long enough that a sandbox outlives no restart of its proxy, short enough that a forgotten certificate in somebody's
@@ -53,23 +54,32 @@ pub(super) fn load_or_create(dir: &Path, now: OffsetDateTime) -> Result<Stored, 
     Ok(Stored { key, pem, not_after })
 }
 
-/// Writes `ca-bundle.pem`: the authority first, then what the system trusts.
-pub(super) fn write_bundle(dir: &Path, ca_pem: &str) -> Result<PathBuf, CaError> {
-    let path = dir.join("ca-bundle.pem");
+/// Writes the authority and what the system trusts, in that order, as clients want it: `ca-bundle.pem`, and for Java
+/// `ca-bundle.jks`.
+pub(super) fn write_bundles(dir: &Path, ca_pem: &str) -> Result<PathBuf, CaError> {
     let native = rustls_native_certs::load_native_certs();
     for error in &native.errors {
         tracing::warn!(%error, "a system root could not be read");
     }
     let own = CertificateDer::from_pem_slice(ca_pem.as_bytes()).ok();
-    let mut bundle = ca_pem.to_owned();
     // Our own environment may point the system's roots at this very file; it does not grow with each start.
-    for root in native.certs.iter().filter(|root| Some(*root) != own.as_ref()) {
-        push_pem(&mut bundle, root);
-    }
-    if fs::read_to_string(&path).ok().as_deref() != Some(&bundle) {
-        write_atomic(&path, bundle.as_bytes(), 0o644).map_err(file(&path))?;
-    }
+    let system: Vec<_> = native.certs.iter().filter(|root| Some(*root) != own.as_ref()).collect();
+    let mut pem = ca_pem.to_owned();
+    system.iter().for_each(|root| push_pem(&mut pem, root));
+    // In two lists a certificate may stand twice, which Java's aliases do not admit.
+    let distinct: BTreeSet<&[u8]> = own.iter().chain(system).map(AsRef::as_ref).collect();
+    let distinct: Vec<CertificateDer<'_>> = distinct.into_iter().map(CertificateDer::from).collect();
+    write_if_new(&dir.join("ca-bundle.jks"), &java::trust_store(distinct.iter()))?;
+    let path = dir.join("ca-bundle.pem");
+    write_if_new(&path, pem.as_bytes())?;
     Ok(path)
+}
+
+fn write_if_new(path: &Path, bytes: &[u8]) -> Result<(), CaError> {
+    if fs::read(path).ok().as_deref() == Some(bytes) {
+        return Ok(());
+    }
+    write_atomic(path, bytes, 0o644).map_err(file(path))
 }
 
 fn read_key(path: &Path) -> Result<Option<KeyPair>, CaError> {

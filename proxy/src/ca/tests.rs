@@ -30,7 +30,7 @@ fn a_directory_holds_one_authority_across_starts() {
     let second = CertificateAuthority::load_or_create(&dir).unwrap();
     assert_eq!(first.ca_pem(), second.ca_pem());
     assert_eq!(fs::read_to_string(second.bundle_path()).unwrap(), bundle);
-    assert_eq!(fs::read_dir(&dir).unwrap().count(), 3, "nothing is left behind");
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 4, "nothing is left behind");
 }
 
 #[test]

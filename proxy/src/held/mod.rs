@@ -34,7 +34,7 @@ pub use event::{Decided, Event, LateOrNot, Prompt, Refused};
 pub use review::{Mention, Review, Source};
 
 pub(crate) use late::Report;
-pub(crate) use session::{begin, end};
+pub(crate) use session::{announce, begin, end};
 pub(crate) use stream::{asks, stream};
 pub(crate) use wait::{Case, Passed, wait};
 

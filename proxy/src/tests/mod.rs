@@ -4,6 +4,8 @@
 
 mod bundles;
 mod denial;
+mod doors;
+mod doors_resolver;
 mod gateway;
 mod guests;
 mod handover;

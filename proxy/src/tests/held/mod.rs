@@ -71,12 +71,23 @@ impl Held {
     async fn send(&self, head: &str) -> JoinHandle<Answer> {
         let mut client = self.rig.dial().await;
         client.send(&format!("{head}\r\n\r\n")).await;
-        tokio::spawn(async move { client.answer_in(Duration::from_secs(20)).await })
+        tokio::spawn(async move { client.answer_in(Duration::from_secs(60)).await })
     }
 
     /// The request that most of this is about.
     async fn put(&self) -> JoinHandle<Answer> {
         self.send("PUT http://plain.test/new/x?token=s3cret HTTP/1.1\r\nhost: plain.test\r\ncontent-length: 0").await
+    }
+
+    /// Until `count` requests wait for one answer.
+    async fn waiting(&self, count: usize) {
+        for _ in 0..1000 {
+            if self.rig.shared.held.list().iter().any(|group| group["requests"] == count) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("not {count} that wait within 20 seconds");
     }
 
     fn event(&mut self) -> Option<Event> {

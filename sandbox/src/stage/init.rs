@@ -1,0 +1,142 @@
+//! The init stage: process 1 inside. Arranges the files, gives up every privilege, starts the command, and reaps.
+
+use std::env;
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+
+use crate::channel::{self, Frame, FromInit, Order, ToInit};
+use crate::error::SandboxError;
+use crate::running::Ended;
+use crate::sys::mounts::{self, Replaced};
+use crate::sys::{capabilities, landlock, process, seccomp, users};
+
+pub(super) fn run(_argument: &OsStr, channel: &UnixStream) -> io::Result<()> {
+    process::end_with_parent()?;
+    process::leave_signals_to_the_command()?;
+    let Some(Frame { message: ToInit::Launch(order), blob, files }) = channel::receive(channel)? else {
+        return Ok(());
+    };
+    if let Some(stdin) = files.first() {
+        process::set_stdin(stdin)?;
+    }
+    drop(files);
+    let children = process::children_that_end()?;
+    match confine(&order, &blob).and_then(|lacks| Ok((start(&order)?, lacks))) {
+        Err(error) => channel::send(channel, &FromInit::Failed(error), &[], &[]),
+        Ok((child, lacks)) => {
+            channel::send(channel, &FromInit::Started { lacks }, &[], &[])?;
+            match supervise(&child, &children, channel)? {
+                Some(ended) => channel::send(channel, &FromInit::Ended(ended), &[], &[]),
+                // The supervisor is gone. Process 1 ends, and the kernel ends the rest.
+                None => Ok(()),
+            }
+        }
+    }
+}
+
+/// Everything that is for good, in the order in which each step still has the privileges that it needs.
+fn confine(order: &Order, contents: &[u8]) -> Result<Vec<String>, SandboxError> {
+    process::check_streams()?;
+    let workdir = env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+    users::enter_mount_namespace()?;
+    let placed = arrange(order, contents)?;
+    // The directory that this process is in may have been covered: it is entered again by its name.
+    let workdir = if env::set_current_dir(&workdir).is_ok() { workdir } else { PathBuf::from("/") };
+    let entered = env::set_current_dir(&workdir);
+    entered.map_err(|error| SandboxError::stage("init", format!("{}: {error}", workdir.display())))?;
+
+    let failed = |what: &'static str| {
+        move |reason: rustix::io::Errno| SandboxError::Confine { what: what.to_owned(), reason: reason.to_string() }
+    };
+    capabilities::give_up().map_err(failed("capabilities"))?;
+    let lacks = landlock::restrict(order.filesystem.as_ref(), &workdir, &placed)?;
+    process::be_opaque().map_err(failed("what /proc tells of process 1"))?;
+    process::keep_descriptors_from_children();
+    seccomp::install()?;
+    Ok(lacks)
+}
+
+/// What the command sees of the machine's files. Says where the placed ones are.
+fn arrange(order: &Order, contents: &[u8]) -> Result<Vec<PathBuf>, SandboxError> {
+    mounts::make_private()?;
+    mounts::proc()?;
+    mounts::read_only_below(Path::new("/sys"))?;
+    mounts::dev()?;
+    let mut replaced = Replaced::default();
+    // Sockets of the machine's services are in there.
+    replaced.cover_directory(Path::new("/run"), 0o755)?;
+    mounts::stage()?;
+    for path in &order.hidden {
+        replaced.hide(Path::new(path))?;
+    }
+    for socket in order.sockets.iter().map(Path::new) {
+        if mounts::is_socket(socket)? {
+            replaced.cover_file(socket)?;
+        }
+    }
+    if let Some(directory) = runtime_directory(order) {
+        mounts::empty_directory_in_run(directory)?;
+    }
+    let mut placed = Vec::new();
+    let mut rest = contents;
+    for (path, length) in &order.files {
+        let (content, after) = rest.split_at_checked(*length).unwrap_or((rest, &[]));
+        rest = after;
+        placed.push(replaced.place(Path::new(path), content)?);
+    }
+    mounts::unstage()?;
+    replaced.seal()?;
+    Ok(placed)
+}
+
+/// The directory for sockets of a user's programs, which programs expect to be theirs, empty and writable.
+fn runtime_directory(order: &Order) -> Option<&Path> {
+    let (_, value) = order.environment.iter().find(|(name, _)| name == "XDG_RUNTIME_DIR")?;
+    Some(Path::new(value)).filter(|path| path.starts_with("/run/user"))
+}
+
+fn start(order: &Order) -> Result<Child, SandboxError> {
+    let Some((program, arguments)) = order.command.split_first() else { return Err(SandboxError::NoCommand) };
+    let environment = order.environment.iter().map(|(name, value)| (name, value));
+    Command::new(program).args(arguments).env_clear().envs(environment).spawn().map_err(|error| {
+        let command = program.to_string_lossy().into_owned();
+        match error.kind() {
+            io::ErrorKind::NotFound => SandboxError::CommandNotFound { command },
+            _ => SandboxError::CommandNotExecutable { command, reason: error.to_string() },
+        }
+    })
+}
+
+/// Waits for the command's end, reaps what it leaves behind, passes signals on. `None` where the supervisor is gone.
+fn supervise(
+    child: &Child,
+    children: &nix::sys::signalfd::SignalFd,
+    channel: &UnixStream,
+) -> io::Result<Option<Ended>> {
+    loop {
+        let (said, _) = process::wait_for(channel.as_fd(), children.as_fd())?;
+        while children.read_signal().is_ok_and(|signal| signal.is_some()) {}
+        while let Some((pid, status)) = process::reap()? {
+            if u32::try_from(pid).ok() != Some(child.id()) {
+                continue;
+            }
+            if let Some(signal) = status.terminating_signal() {
+                return Ok(Some(Ended::Signal(signal)));
+            }
+            if let Some(code) = status.exit_status() {
+                return Ok(Some(Ended::Code(u8::try_from(code).unwrap_or(u8::MAX))));
+            }
+        }
+        if said {
+            match channel::receive(channel)? {
+                Some(Frame { message: ToInit::Signal(signal), .. }) => process::signal(child, signal)?,
+                Some(Frame { .. }) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Landlock: which files are reached at all, and that no signal and no abstract socket leaves.
+
+use std::path::{Path, PathBuf};
+
+use landlock::{
+    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, PathFdError, Ruleset, RulesetAttr,
+    RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
+};
+
+use crate::error::SandboxError;
+use crate::spec::Filesystem;
+
+/// The newest that is understood; older kernels do less, and it is said.
+const NEWEST: ABI = ABI::V9;
+
+/// Restricts this process, and all that it starts. `placed` can always be read. Says what the kernel does not have.
+pub(crate) fn restrict(
+    filesystem: Option<&Filesystem>,
+    workdir: &Path,
+    placed: &[PathBuf],
+) -> Result<Vec<String>, SandboxError> {
+    let mut lacks = Vec::new();
+    // Without this nothing of what was asked for would hold.
+    if filesystem.is_some() && !supports(AccessFs::from_all(ABI::V1)) {
+        return Err(SandboxError::Landlock { reason: "the kernel has none, or it is switched off".to_owned() });
+    }
+    if !supports_scopes() {
+        lacks.push(
+            "no Landlock scopes (Linux 6.12): signals to processes of the same group outside are possible".into(),
+        );
+    }
+    if !supports(AccessFs::ResolveUnix.into()) {
+        lacks.push(
+            "no Landlock control of Unix sockets (Linux 7.1): a socket file that appears outside after the start, in a \
+             directory that the command sees, can be connected to"
+                .into(),
+        );
+    }
+    if filesystem.is_some() && !supports(AccessFs::from_all(ABI::V3)) {
+        lacks.push("no Landlock control of truncation (Linux 6.2): files that can be read may be emptied".into());
+    }
+    if filesystem.is_some() && !supports(AccessFs::IoctlDev.into()) {
+        lacks.push("no Landlock control of ioctl on devices (Linux 6.10)".into());
+    }
+    let status = ruleset(filesystem, workdir, placed)
+        .and_then(RulesetCreated::restrict_self)
+        .map_err(|error| SandboxError::Confine { what: "Landlock".to_owned(), reason: error.to_string() })?;
+    if filesystem.is_some() && status.ruleset == RulesetStatus::NotEnforced {
+        return Err(SandboxError::Landlock { reason: "the kernel did not enforce it".to_owned() });
+    }
+    Ok(lacks)
+}
+
+fn ruleset(
+    filesystem: Option<&Filesystem>,
+    workdir: &Path,
+    placed: &[PathBuf],
+) -> Result<RulesetCreated, RulesetError> {
+    let ruleset = Ruleset::default().set_compatibility(CompatLevel::BestEffort).scope(Scope::from_all(NEWEST))?;
+    let Some(filesystem) = filesystem else {
+        // Connecting to a socket file is all that is controlled; those made inside may be.
+        return ruleset.handle_access(AccessFs::ResolveUnix)?.create();
+    };
+    // To connect to a socket that was made outside is no way of reading or writing files.
+    let all = AccessFs::from_all(NEWEST);
+    let write = all & !BitFlags::from(AccessFs::ResolveUnix);
+    let read = AccessFs::from_read(NEWEST) & write;
+    let mut ruleset = ruleset.handle_access(all)?.create()?;
+    let workdir = filesystem.include_workdir.then_some(workdir);
+    let read_only = filesystem.read_only.iter().chain(placed).map(|path| (path.as_path(), read));
+    let read_write = filesystem.read_write.iter().map(PathBuf::as_path).chain(workdir).map(|path| (path, write));
+    for (path, access) in read_only.chain(read_write) {
+        // The crate drops what does not apply to a file that is no directory.
+        match PathFd::new(path) {
+            Ok(file) => ruleset = ruleset.add_rule(PathBeneath::new(file, access))?,
+            Err(PathFdError::OpenCall { .. }) => {}
+            Err(_) => {}
+        }
+    }
+    Ok(ruleset)
+}
+
+fn supports(access: BitFlags<AccessFs>) -> bool {
+    let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement).handle_access(access);
+    ruleset.and_then(Ruleset::create).is_ok()
+}
+
+fn supports_scopes() -> bool {
+    let scopes = Scope::from_all(NEWEST);
+    let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement).scope(scopes);
+    ruleset.and_then(Ruleset::create).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_is_not_connecting() {
+        assert!(!AccessFs::from_read(NEWEST).contains(AccessFs::WriteFile));
+        assert!(AccessFs::from_all(NEWEST).contains(AccessFs::ResolveUnix));
+    }
+}

@@ -1,0 +1,11 @@
+//! Everything that asks the kernel for something, with safe functions only. Nothing in here knows what it is for.
+
+pub(crate) mod capabilities;
+pub(crate) mod landlock;
+pub(crate) mod mounts;
+pub(crate) mod netlink;
+pub(crate) mod network;
+pub(crate) mod process;
+pub(crate) mod redirect;
+pub(crate) mod seccomp;
+pub(crate) mod users;
