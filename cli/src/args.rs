@@ -4,8 +4,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::exit::Ended;
 use crate::{
-    check, compile, completions, demo, explain, gateway, key, man, plugin, prove, proxy, rule, sandbox, up, verify,
-    version,
+    check, compile, completions, demo, explain, gateway, held, key, man, plugin, prove, proxy, rule, sandbox, up,
+    verify, version,
 };
 
 const AFTER: &str = "\
@@ -44,6 +44,7 @@ enum Verb {
     Proxy(proxy::Proxy),
     Sandbox(sandbox::Sandbox),
     Rule(rule::Rule),
+    Held(held::Held),
     Key(key::Key),
     Prove(prove::Prove),
     Compile(compile::Compile),
@@ -69,6 +70,7 @@ impl Cli {
             Verb::Proxy(verb) => verb.run(remote),
             Verb::Sandbox(verb) => verb.run(remote),
             Verb::Rule(verb) => verb.run(remote),
+            Verb::Held(verb) => verb.run(remote),
             Verb::Key(verb) => verb.run(remote),
             Verb::Prove(verb) => verb.run(),
             Verb::Compile(verb) => verb.run(),

@@ -15,6 +15,7 @@ mod exit;
 mod explain;
 mod files;
 mod gateway;
+mod held;
 mod key;
 mod man;
 mod output;

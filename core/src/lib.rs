@@ -28,6 +28,7 @@ pub mod decide;
 pub mod denial;
 pub mod digest;
 pub mod dsse;
+pub mod events;
 pub mod finding;
 pub mod held;
 pub mod keys;

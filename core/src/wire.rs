@@ -10,6 +10,7 @@ use crate::denial::DenialRecord;
 use crate::digest::Digest;
 use crate::dsse::{Envelope, TrustedKey, VerifyingKey};
 use crate::finding::Finding;
+use crate::held::HeldView;
 
 /// What a proxy loads: one version of a sandbox's policy with its proof.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -350,4 +351,7 @@ pub struct ApiError {
     /// With `stale_review_token`: the proposal as it stands now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proposal: Option<Box<ProposalView>>,
+    /// With `not_waiting`, `stale_review_token` and `no_longer_fits`: the held request as it stands now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Box<HeldView>>,
 }

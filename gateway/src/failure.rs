@@ -1,5 +1,6 @@
 //! Why a call did not do what it was asked: whose turn it is decides the variant.
 
+use narrowgate_core::held::HeldView;
 use narrowgate_core::wire::ProposalView;
 
 use crate::store::StoreError;
@@ -18,6 +19,8 @@ pub(crate) enum Failure {
     NotFound { what: String },
     /// It is there, but not in the state that this needs.
     Conflict { code: &'static str, message: String, proposal: Option<Box<ProposalView>> },
+    /// The same of a held request.
+    NotAsHeld { code: &'static str, message: String, held: Option<Box<HeldView>> },
     /// The body is larger than this many bytes.
     TooLarge { limit: usize },
     /// The body took too long.
@@ -35,6 +38,10 @@ impl Failure {
         Failure::NotFound { what: format!("no sandbox {name:?}") }
     }
 
+    pub(crate) fn no_held(id: &str) -> Failure {
+        Failure::NotFound { what: format!("no held request {id:?}") }
+    }
+
     pub(crate) fn no_proposal(id: &str) -> Failure {
         Failure::NotFound { what: format!("no proposal {id:?}") }
     }
@@ -43,7 +50,9 @@ impl Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Failure::Invalid { message, .. } | Failure::Conflict { message, .. } => f.write_str(message),
+            Failure::Invalid { message, .. }
+            | Failure::Conflict { message, .. }
+            | Failure::NotAsHeld { message, .. } => f.write_str(message),
             Failure::NotFound { what } => f.write_str(what),
             Failure::Internal(detail) => f.write_str(detail),
             Failure::Unauthenticated => f.write_str("a valid token is needed: authorization: Bearer TOKEN"),

@@ -10,13 +10,15 @@ use narrowgate_core::policy::Policy;
 use narrowgate_core::schema::Schema;
 use narrowgate_core::wire::{CeilingView, KeyView};
 use narrowgate_prover::{Ceiling, CeilingError, Options, automatic_part};
-use tokio::sync::{RwLock, watch};
+use tokio::sync::{RwLock, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::config::{Config, Mode};
 use crate::data_dir::{DataDir, DataDirError};
+use crate::events::MOST_FOLLOWERS;
 use crate::failure::Failure;
+use crate::held;
 use crate::judge::{Judge, Judgement};
 use crate::key_ring::KeyRing;
 use crate::rotate;
@@ -140,9 +142,11 @@ impl Gateway {
             lease: config.lease,
             turns: Turns::new(available_parallelism().map_or(2, usize::from)),
             changes: watch::Sender::new(0),
+            followers: Arc::new(Semaphore::new(MOST_FOLLOWERS)),
             closing: CancellationToken::new(),
         });
         prove_active(&service).await?;
+        tokio::spawn(held::sweep(Arc::clone(&service)));
         let server = Server::start(listener, acceptor, Arc::clone(&service))
             .map_err(|source| StartError::Listen { addr: config.listen, source })?;
         tracing::info!(addr = %server.addr(), mode = %config.mode, "gateway listening");

@@ -8,7 +8,7 @@ use narrowgate_core::compile::{CompileError, Compiled, Origin};
 use narrowgate_core::credentials::Credentials;
 use narrowgate_core::digest::Digest;
 use narrowgate_core::finding::Finding;
-use narrowgate_core::policy::{Endpoint, Policy, Role, Traffic};
+use narrowgate_core::policy::{Endpoint, Entry, Policy, Role, Traffic};
 use narrowgate_core::proposal::{MergeError, Operation};
 use narrowgate_plugins::{Illustration, Plugins};
 use narrowgate_prover::{
@@ -184,6 +184,21 @@ impl Judge {
         }
     }
 
+    /// Whether the policy allows all that an entry allows, at this moment and by its own rules: what one of its denies
+    /// forbids is not allowed, and what a lease allows is, until it ends. Where the prover cannot say, it is not.
+    pub(crate) fn allows(&self, policy_yaml: &str, entry: &Entry, lasting: Lasting) -> bool {
+        let mut entry = entry.clone();
+        if lasting == Lasting::ForNow {
+            let soon = clock::now().saturating_add(1);
+            entry.endpoints.iter_mut().for_each(|endpoint| endpoint.expires_at = Some(soon));
+        }
+        let alone = Policy { entries: [("asked".to_owned(), entry)].into(), ..Policy::empty() };
+        let (Ok((_, policy)), Ok(alone)) = (self.read(policy_yaml, "the active policy"), self.compiled(&alone)) else {
+            return false;
+        };
+        self.is_within(&alone, policy)
+    }
+
     fn compose(
         &self,
         active_yaml: &str,
@@ -327,12 +342,22 @@ impl Judge {
 
     /// Whether both allow exactly the same requests. Where the prover cannot say, they do not: a person decides.
     fn is_equivalent(&self, candidate: Compiled, active: Compiled) -> bool {
-        let within = |policy: &Compiled, bound: &Compiled| {
-            Ceiling::new(bound.clone())
-                .is_ok_and(|bound| matches!(prove(policy, &bound, &self.options).verdict, Verdict::Within(_)))
-        };
-        within(&candidate, &active) && within(&active, &candidate)
+        self.is_within(&candidate, active.clone()) && self.is_within(&active, candidate)
     }
+
+    fn is_within(&self, policy: &Compiled, bound: Compiled) -> bool {
+        Ceiling::new(bound)
+            .is_ok_and(|bound| matches!(prove(policy, &bound, &self.options).verdict, Verdict::Within(_)))
+    }
+}
+
+/// For how long something would have to be allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lasting {
+    /// At this moment.
+    ForNow,
+    /// As the rule says it.
+    AsAsked,
 }
 
 /// What an approval must quote: a digest of the exact candidate and of everything that it was judged against.

@@ -1,5 +1,7 @@
 //! The API's OpenAPI document: the routes as a table, the bodies from the types that are sent.
 
+mod held;
+
 use narrowgate_core::wire;
 use narrowgate_prover::Report;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
@@ -50,6 +52,8 @@ pub fn openapi() -> Value {
 fn routes(generator: &mut SchemaGenerator) -> Vec<Route> {
     let mut routes = sandbox_routes(generator);
     routes.extend(proposal_routes(generator));
+    routes.extend(held::held_routes(generator));
+    routes.extend(held::reviewer_routes(generator));
     routes.extend(other_routes(generator));
     routes
 }
@@ -245,7 +249,8 @@ fn responses(route: &Route, generator: &mut SchemaGenerator) -> Value {
     for (status, description, schema) in &route.answers {
         let mut response = json!({ "description": description });
         if let (Some(schema), Value::Object(members)) = (schema, &mut response) {
-            members.insert("content".to_owned(), json!({ "application/json": { "schema": schema } }));
+            let media = if route.path == "/v1/inbox/events" { "text/event-stream" } else { "application/json" };
+            members.insert("content".to_owned(), json!({ media: { "schema": schema } }));
         }
         responses.insert(status.to_string(), response);
     }
@@ -282,7 +287,7 @@ fn meaning(status: u16) -> &'static str {
         404 => "There is none that this caller may know of.",
         408 => "The body took longer than 15 s.",
         409 => {
-            "Not in the state that this needs: sandbox_exists, stale_review_token (with the proposal as of now), not_pending, locked, not_proven, busy."
+            "Not in the state that this needs: sandbox_exists, stale_review_token (with the proposal or held request as of now), not_pending, locked, not_proven, busy; of held requests (as they are now) not_waiting, no_longer_fits, key_reused, session_ended."
         }
         _ => "The body is too large.",
     }

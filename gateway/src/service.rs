@@ -6,7 +6,7 @@ use std::time::Duration;
 use narrowgate_core::schema::Schema;
 use narrowgate_core::wire::{Bundle, CeilingView};
 use narrowgate_prover::{Approval, Proven};
-use tokio::sync::{OwnedRwLockReadGuard, RwLock, watch};
+use tokio::sync::{OwnedRwLockReadGuard, RwLock, Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +38,8 @@ pub(crate) struct Service {
     /// Counts changes to anything; whoever waits for one looks again. One counter for all sandboxes: a needless look
     /// is one indexed read, and there is no per-sandbox registry to keep right.
     pub(crate) changes: watch::Sender<u64>,
+    /// Room for those who follow events.
+    pub(crate) followers: Arc<Semaphore>,
     /// Ends long polls when the gateway ends.
     pub(crate) closing: CancellationToken,
 }
@@ -121,11 +123,11 @@ impl Service {
     }
 
     /// Runs a judgement where it does not hold up other calls, for as long as the caller waits.
-    pub(crate) async fn judged(
+    pub(crate) async fn judged<T: Send + 'static>(
         &self,
         behalf: Behalf<'_>,
-        run: impl FnOnce(&Judge) -> Judgement + Send + 'static,
-    ) -> Result<Judgement, Failure> {
+        run: impl FnOnce(&Judge) -> T + Send + 'static,
+    ) -> Result<T, Failure> {
         let turn = self.turns.next(behalf).await.map_err(|e| Failure::Internal(e.to_string()))?;
         let waiting = Waiting::default();
         let judge = self.judge.while_awaited(&waiting);

@@ -236,7 +236,7 @@ impl Service {
 }
 
 /// What the proposal is about. Two with the same subject are two attempts at the same thing.
-fn subject(operation: &Operation, active: &VersionRow) -> Result<String, Failure> {
+pub(crate) fn subject(operation: &Operation, active: &VersionRow) -> Result<String, Failure> {
     let mut subject = BTreeSet::new();
     let mut about = |host: &str, ports: &[u16], binaries: &[String]| {
         for port in ports {
@@ -297,7 +297,7 @@ fn row(
 }
 
 /// The proxy sends none; a caller with its token that does shall not get it stored.
-fn without_query(mut record: DenialRecord) -> DenialRecord {
+pub(crate) fn without_query(mut record: DenialRecord) -> DenialRecord {
     if let Some(path) = &mut record.path
         && let Some(at) = path.find(['?', '#'])
     {

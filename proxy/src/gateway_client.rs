@@ -18,6 +18,8 @@ use rustls::pki_types::pem::PemObject;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::gateway_events::EventStream;
+
 /// No answer of the gateway is larger: a policy has at most 1 MiB, a history is a list of digests.
 const LARGEST_ANSWER: usize = 16 << 20;
 /// How long an answer may take, besides the time a long poll asks for.
@@ -180,6 +182,31 @@ impl GatewayClient {
     /// See [`ClientError`].
     pub async fn delete(&self, path: &str) -> Result<(), ClientError> {
         self.send::<serde_json::Value>(Method::DELETE, path, Bytes::new(), Duration::ZERO).await.map(drop)
+    }
+
+    /// Follows the events of `GET path`, from the one after `after` or from now on.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn follow(&self, path: &str, after: Option<u64>) -> Result<EventStream, ClientError> {
+        let mut request = Request::get(format!("{}{path}", self.base))
+            .header(AUTHORIZATION, self.bearer.clone())
+            .header(ACCEPT, "text/event-stream");
+        if let Some(after) = after {
+            request = request.header("last-event-id", after);
+        }
+        let request = request.body(Full::default());
+        let request = request.map_err(|e| self.answer(format!("path {path:?} is no request target: {e}")))?;
+        let answered = tokio::time::timeout(PATIENCE, self.http.request(request)).await;
+        let response = answered
+            .map_err(|_| self.unreachable(format!("no answer within {PATIENCE:?}")))?
+            .map_err(|e| self.unreachable(causes(&e)))?;
+        if response.status().is_success() {
+            return Ok(EventStream::new(response.into_body(), self.base.clone()));
+        }
+        let (status, body) = (response.status(), Limited::new(response.into_body(), LARGEST_ANSWER).collect());
+        let body = tokio::time::timeout(PATIENCE, body).await;
+        Err(refused(status, &body.ok().and_then(Result::ok).map(|body| body.to_bytes()).unwrap_or_default()))
     }
 
     async fn send<T: DeserializeOwned>(

@@ -1,7 +1,9 @@
 //! The HTTP API: which role may call which route, what is read from a request, and how failures are said. Nothing is
 //! decided here.
 
+mod events;
 mod extract;
+mod held;
 mod keys;
 mod proposals;
 mod sandboxes;
@@ -12,7 +14,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use narrowgate_core::wire::{ApiError, CeilingView};
 use serde_json::{Value, json};
@@ -35,6 +37,14 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/v1/proposals/{id}", get(proposals::show))
         .route("/v1/proposals/{id}/approve", post(proposals::approve))
         .route("/v1/proposals/{id}/reject", post(proposals::reject))
+        .route("/v1/sandboxes/{name}/held", post(held::hold))
+        .route("/v1/sandboxes/{name}/held/{id}", get(held::outcome).delete(held::leave))
+        .route("/v1/sandboxes/{name}/session", put(held::session))
+        .route("/v1/held", get(held::list))
+        .route("/v1/held/{id}", get(held::show))
+        .route("/v1/held/{id}/answer", post(held::answer))
+        .route("/v1/held/never/{id}", delete(held::forget))
+        .route("/v1/inbox/events", get(events::follow))
         .route("/v1/ceiling", get(ceiling))
         .route("/v1/keys", get(keys::list))
         .route("/v1/keys/rotate", post(keys::rotate))
@@ -72,6 +82,7 @@ async fn no_method() -> Response {
         message: "the route does not take this method".to_owned(),
         pointer: None,
         proposal: None,
+        held: None,
     };
     (StatusCode::METHOD_NOT_ALLOWED, Json(error)).into_response()
 }
@@ -105,7 +116,7 @@ impl Caller {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let mut message = self.to_string();
-        let (mut pointer, mut proposal) = (None, None);
+        let (mut pointer, mut proposal, mut held) = (None, None, None);
         let (status, code) = match self {
             Failure::Invalid { code, pointer: at, .. } => {
                 pointer = at;
@@ -118,6 +129,10 @@ impl IntoResponse for Failure {
                 proposal = now;
                 (StatusCode::CONFLICT, code)
             }
+            Failure::NotAsHeld { code, held: now, .. } => {
+                held = now;
+                (StatusCode::CONFLICT, code)
+            }
             Failure::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Failure::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too_slow"),
             Failure::Internal(detail) => {
@@ -127,7 +142,7 @@ impl IntoResponse for Failure {
             }
         };
         let mut response =
-            (status, Json(ApiError { error: code.to_owned(), message, pointer, proposal })).into_response();
+            (status, Json(ApiError { error: code.to_owned(), message, pointer, proposal, held })).into_response();
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

@@ -1,8 +1,11 @@
-//! What must survive: sandboxes, versions, proposals, tokens. SQLite in WAL mode with `synchronous=FULL`, so that what
+//! What must survive: sandboxes, versions, proposals, held requests, tokens. SQLite in WAL mode with `synchronous=FULL`, so that what
 //! was answered is on the disk. This folder knows SQL and rows; it never judges, signs or decides.
 
+mod events;
+mod held;
 mod proposals;
 mod sandboxes;
+mod sessions;
 mod tokens;
 
 use std::path::Path;
@@ -11,8 +14,11 @@ use std::time::Duration;
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
+pub(crate) use events::EventRow;
+pub(crate) use held::{Answered, Asked, Grant, HeldRow, NewHeld};
 pub(crate) use proposals::{Activation, Decision, NewProposal, ProposalRow, Refreshed};
 pub(crate) use sandboxes::{NewVersion, SandboxRow, VersionRow};
+pub(crate) use sessions::SessionGrant;
 pub(crate) use tokens::Caller;
 
 /// The database failed, or holds what this program did not write.

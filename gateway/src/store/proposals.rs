@@ -242,24 +242,40 @@ impl Store {
         if pending.is_none() {
             return Ok(Activation::Overtaken);
         }
-        insert_version(&mut tx, id, &proposal.sandbox, version, Some(&proposal.id)).await?;
-        sqlx::query(
-            "UPDATE proposals SET status = 'approved', decided_at = ?, decided_by = ?, review_token = NULL, activated_name = ?,
-             activated_version = ? WHERE id = ?",
-        )
-        .bind(version.now)
-        .bind(&version.approver)
-        .bind(&proposal.sandbox)
-        .bind(signed(version.version))
-        .bind(&proposal.id)
-        .execute(&mut *tx)
-        .await?;
+        put_in_force(&mut tx, id, &proposal.sandbox, &proposal.id, version).await?;
         tx.commit().await?;
         Ok(Activation::Done)
     }
 }
 
-async fn insert(connection: &mut SqliteConnection, sandbox: i64, new: &NewProposal) -> Result<(), StoreError> {
+/// The version and its proposal's approval. Whoever calls has seen that the version follows the one in force.
+pub(super) async fn put_in_force(
+    connection: &mut SqliteConnection,
+    sandbox: i64,
+    name: &str,
+    proposal: &str,
+    version: &NewVersion,
+) -> Result<(), StoreError> {
+    insert_version(connection, sandbox, name, version, Some(proposal)).await?;
+    sqlx::query(
+        "UPDATE proposals SET status = 'approved', decided_at = ?, decided_by = ?, review_token = NULL, activated_name = ?,
+         activated_version = ? WHERE id = ?",
+    )
+    .bind(version.now)
+    .bind(&version.approver)
+    .bind(name)
+    .bind(signed(version.version))
+    .bind(proposal)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn insert(
+    connection: &mut SqliteConnection,
+    sandbox: i64,
+    new: &NewProposal,
+) -> Result<(), StoreError> {
     let rejected = new.judged.review_token.is_none();
     sqlx::query(
         "INSERT INTO proposals (id, sandbox, status, source, binary, intent_summary, denial_ids, evidence, operation, subject, base_version,

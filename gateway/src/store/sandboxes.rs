@@ -86,7 +86,7 @@ impl Store {
         Ok(true)
     }
 
-    /// Ends a sandbox: its tokens go, what was pending expires, its history stays. `false` where there is none.
+    /// Ends a sandbox: its tokens go, what was pending expires, what was held is cancelled, its history stays. `false` where there is none.
     pub(crate) async fn delete_sandbox(&self, name: &str, by: &str, now: i64) -> Result<bool, StoreError> {
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let Some(id) = live_id(&mut tx, name).await? else { return Ok(false) };
@@ -101,6 +101,11 @@ impl Store {
         .bind(id)
         .execute(&mut *tx)
         .await?;
+        sqlx::query("UPDATE held SET status = 'cancelled', decided_at = ? WHERE sandbox = ? AND status = 'waiting'")
+            .bind(now)
+            .bind(id)
+            .execute(&mut *tx)
+            .await?;
         tx.commit().await?;
         Ok(true)
     }

@@ -9,6 +9,8 @@
     reason = "tests"
 )]
 
+pub mod held;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 

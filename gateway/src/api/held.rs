@@ -1,0 +1,148 @@
+//! `/v1/held…`, where reviewers answer, and `/v1/sandboxes/{name}/held…`, where a proxy asks.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, Uri};
+use narrowgate_core::held::{HeldAnswer, HeldList, HeldOutcome, HeldView, Session};
+use serde::Deserialize;
+
+use super::extract::{self, Segment, to_the_end};
+use crate::failure::Failure;
+use crate::held::{self, Asking, Gates};
+use crate::service::Service;
+use crate::store::Caller;
+use crate::token::Role;
+
+const MAX_HOLD: usize = 64 * 1024;
+const MAX_ANSWER: usize = 16 * 1024;
+
+/// `POST /v1/sandboxes/{name}/held`
+pub(super) async fn hold(
+    State(service): State<Arc<Service>>,
+    caller: Caller,
+    Segment(name): Segment,
+    body: Body,
+) -> Result<Json<HeldOutcome>, Failure> {
+    own(&caller, &name)?;
+    let asking = Asking::parse(&extract::body(body, MAX_HOLD).await?)?;
+    match service.gates(&name, asking).await? {
+        Gates::Known(outcome) => Ok(Json(outcome)),
+        Gates::Open(new) => to_the_end(async move { service.ask(&name, &new).await.map(Json) }).await,
+    }
+}
+
+#[derive(Deserialize)]
+struct OutcomeQuery {
+    wait: Option<u64>,
+}
+
+/// `GET /v1/sandboxes/{name}/held/{id}?wait=S`
+pub(super) async fn outcome(
+    State(service): State<Arc<Service>>,
+    caller: Caller,
+    Path((name, id)): Path<(String, String)>,
+    uri: Uri,
+) -> Result<Json<HeldOutcome>, Failure> {
+    own(&caller, &name)?;
+    let OutcomeQuery { wait } = extract::query(&uri)?;
+    service.held_outcome(&name, &id, extract::wait(wait)).await.map(Json)
+}
+
+/// `DELETE /v1/sandboxes/{name}/held/{id}`
+pub(super) async fn leave(
+    State(service): State<Arc<Service>>,
+    caller: Caller,
+    Path((name, id)): Path<(String, String)>,
+) -> Result<StatusCode, Failure> {
+    own(&caller, &name)?;
+    to_the_end(async move { service.leave(&name, &id).await.map(|()| StatusCode::NO_CONTENT) }).await
+}
+
+/// `PUT /v1/sandboxes/{name}/session`
+pub(super) async fn session(
+    State(service): State<Arc<Service>>,
+    caller: Caller,
+    Segment(name): Segment,
+    body: Body,
+) -> Result<StatusCode, Failure> {
+    own(&caller, &name)?;
+    let session: Session = extract::json(body, MAX_ANSWER).await?;
+    to_the_end(async move { service.put_session(&name, &session).await.map(|()| StatusCode::NO_CONTENT) }).await
+}
+
+#[derive(Deserialize)]
+struct ListQuery {
+    sandbox: Option<String>,
+    status: Option<String>,
+}
+
+/// `GET /v1/held?sandbox=&status=`
+pub(super) async fn list(
+    State(service): State<Arc<Service>>,
+    caller: Caller,
+    uri: Uri,
+) -> Result<Json<HeldList>, Failure> {
+    caller.needs(&[Role::Reviewer, Role::Admin])?;
+    let ListQuery { sandbox, status } = extract::query(&uri)?;
+    let sandbox = sandbox.filter(|s| !s.is_empty());
+    let status = match status.as_deref() {
+        None | Some("") => Some("waiting"),
+        Some("all") => None,
+        Some(status) if held::STATUSES.iter().any(|known| known.as_str() == status) => Some(status),
+        Some(other) => {
+            let known: Vec<&str> = held::STATUSES.iter().map(|status| status.as_str()).collect();
+            return Err(Failure::invalid(format!("{other:?} is not a status; it is all, {}", known.join(", "))));
+        }
+    };
+    if let Some(sandbox) = &sandbox {
+        service.sandbox(sandbox).await?;
+    }
+    let rows = service.held_list(sandbox.as_deref(), status).await?;
+    let held = rows.iter().map(|row| held::view(row, caller.role)).collect::<Result<_, _>>()?;
+    Ok(Json(HeldList { held }))
+}
+
+/// `GET /v1/held/{id}`
+pub(super) async fn show(
+    State(service): State<Arc<Service>>,
+    caller: Caller,
+    Segment(id): Segment,
+) -> Result<Json<HeldView>, Failure> {
+    caller.needs(&[Role::Reviewer, Role::Admin])?;
+    held::view(&service.held(&id).await?, caller.role).map(Json)
+}
+
+/// `POST /v1/held/{id}/answer`
+pub(super) async fn answer(
+    State(service): State<Arc<Service>>,
+    caller: Caller,
+    Segment(id): Segment,
+    body: Body,
+) -> Result<Json<HeldView>, Failure> {
+    caller.needs(&[Role::Reviewer])?;
+    let answer: HeldAnswer = extract::json(body, MAX_ANSWER).await?;
+    to_the_end(async move {
+        let row = service.answer_held(&id, &answer, &caller.name).await?;
+        held::view(&row, caller.role).map(Json)
+    })
+    .await
+}
+
+/// `DELETE /v1/held/never/{id}`
+pub(super) async fn forget(
+    State(service): State<Arc<Service>>,
+    caller: Caller,
+    Segment(id): Segment,
+) -> Result<StatusCode, Failure> {
+    caller.needs(&[Role::Reviewer])?;
+    to_the_end(async move { service.forget_never(&id, &caller.name).await.map(|()| StatusCode::NO_CONTENT) }).await
+}
+
+/// A proxy asks for its own sandbox; of others it does not even learn whether they exist.
+fn own(caller: &Caller, sandbox: &str) -> Result<(), Failure> {
+    caller.needs(&[Role::Sandbox])?;
+    if caller.may_see(sandbox) { Ok(()) } else { Err(Failure::no_sandbox(sandbox)) }
+}
