@@ -109,7 +109,9 @@ fn input_and_output_stay_where_they_belong() {
 fn nothing_is_left_undone() {
     // Spelt in two parts, so that this file does not find itself.
     let words = [concat!("#[ig", "nore"), concat!("to", "do!("), concat!("unimple", "mented!("), concat!("FIX", "ME")];
-    for member in ["core", "prover", "plugins", "proxy", "gateway", "sandbox", "cli", "tests", "xtask", "fuzz/fuzz_targets"] {
+    for member in
+        ["core", "prover", "plugins", "proxy", "gateway", "sandbox", "cli", "tests", "xtask", "fuzz/fuzz_targets"]
+    {
         for (path, text) in sources(&root().join(member)) {
             for word in words {
                 assert!(!text.contains(word), "{}: {word}", path.display());

@@ -11,6 +11,7 @@ mod crash;
 mod deny;
 mod git;
 mod github;
+mod held;
 mod identity;
 mod input;
 mod mcp;

@@ -17,7 +17,7 @@ async fn each_answer_completes_the_request_that_waited() {
         (HeldStatus::Never, 403, "denied_by_reviewer", "reviewer"),
         (HeldStatus::TimedOut, 403, "review_timed_out", "timeout"),
         (HeldStatus::Cancelled, 403, "review_timed_out", "timeout"),
-        (HeldStatus::Refused, 403, "no_matching_rule", "ceiling"),
+        (HeldStatus::Refused, 403, "no_matching_rule", "policy"),
     ] {
         let mut held = Held::new().await;
         let waiting = held.put().await;
