@@ -227,7 +227,7 @@ async fn policy_local_is_there_for_clients_that_connect_for_plain_http() {
 async fn where_a_person_is_asked_web_streams_are_read_and_others_denied() {
     let rig = Rig::new().await;
     rig.enforce(
-        "version: 1\non_miss: ask\nnetwork_policies:\n  raw:\n    endpoints:\n      \
+        "version: 1\non_miss: ask\nask_timeout: 1s\nnetwork_policies:\n  raw:\n    endpoints:\n      \
          - { host: raw.test, port: 9000 }\n",
         2,
     );
