@@ -30,7 +30,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use crate::shared::{Shared, id};
 use crate::trust::Trust;
 
-pub use event::{Decided, Event, LateOrNot, Prompt, Refused};
+pub use event::{Decided, Event, Prompt, Refused, When};
 pub use review::{Mention, Review, Source};
 
 pub(crate) use late::Report;

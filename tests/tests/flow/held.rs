@@ -142,7 +142,7 @@ async fn a_gateway_restart_in_the_middle_loses_no_question() {
     }
 }
 
-/// Rules 10 and 22: what cannot be granted is nobody's question, and leaves no trace at the gateway.
+/// What cannot be granted is nobody's question, and leaves no trace at the gateway.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_asked_about_what_is_outside_the_ceiling() {
     let system = System::start(&asking("60s"), CEILING).await;

@@ -4,7 +4,7 @@ use narrowgate_core::held::HeldStatus;
 use serde_json::{Value, json};
 
 use super::{Held, asking, denying, granting, refused, settle};
-use crate::held::{Event, LateOrNot};
+use crate::held::{Event, When};
 use crate::tests::denial::policy_local;
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn each_answer_completes_the_request_that_waited() {
             assert_eq!((denied.reason.as_str(), &denied.denial_id[..]), (reason, body["denial_id"].as_str().unwrap()));
             assert_eq!(denied.message, body["detail"]);
             assert_eq!(denied.review.unwrap().source.as_str(), source);
-            assert_eq!(denied.late, LateOrNot::AtOnce);
+            assert_eq!(denied.when, When::AtOnce);
             let record = held.gateway.hold(&id).record;
             assert_eq!(record.denial_id, body["denial_id"], "one id for the question and the denial");
         }
@@ -94,7 +94,7 @@ async fn what_the_gateway_does_not_ask_about_is_denied_as_the_policy_says() {
     assert!(held.rig.upstream.seen().is_empty());
 }
 
-/// Rule 2 and 3: whatever a rule or the destination denies, no person is asked about.
+/// Whatever a rule or the destination denies, no person is asked about.
 #[tokio::test]
 async fn nobody_is_asked_about_what_no_answer_could_allow() {
     let held = Held::new().await;

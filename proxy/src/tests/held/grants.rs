@@ -6,7 +6,7 @@ use narrowgate_core::held::HeldStatus;
 use narrowgate_core::wire::Bundle;
 
 use super::{Held, asking, denying, granting, settle, with};
-use crate::held::{Event, LateOrNot};
+use crate::held::{Event, When};
 use crate::tests::bundles::Signer;
 
 #[tokio::test]
@@ -136,13 +136,13 @@ async fn a_stream_outlives_policies_without_its_rule_and_ends_with_a_denial() {
         assert_eq!(rest.is_ok(), ends, "{next:?}");
         let late: Vec<_> = std::iter::from_fn(|| held.event())
             .filter_map(|event| match event {
-                Event::Denied(denied) => Some((denied.late, denied.reason.as_str(), denied.review.is_some())),
+                Event::Denied(denied) => Some((denied.when, denied.reason.as_str(), denied.review.is_some())),
                 _ => None,
             })
             .collect();
         let reason = if next.is_some() { "deny_rule" } else { "policy_unavailable" };
-        // Rule 16: reported, and once.
-        assert_eq!(late, if ends { vec![(LateOrNot::Late, reason, true)] } else { vec![] });
+        // Reported, and once.
+        assert_eq!(late, if ends { vec![(When::Late, reason, true)] } else { vec![] });
         assert_eq!(held.lines().len(), if ends { 3 } else { 2 }, "waiting, allowed, and the late denial");
     }
 }

@@ -13,7 +13,7 @@ use crate::{Config, Proxy};
 
 const PUT: &str = "PUT http://plain.test/new/x HTTP/1.1\r\nhost: plain.test\r\n\r\n";
 
-/// Rule 19: no answer in time is no denial by anybody, and no permission.
+/// No answer in time is no denial by anybody, and no permission.
 #[tokio::test]
 async fn without_its_gateway_a_request_times_out() {
     let held = Held::new().await;
