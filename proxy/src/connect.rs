@@ -6,8 +6,8 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use narrowgate_core::request::Authority;
 
-use crate::body::Body;
-use crate::respond::{Attempt, Denied};
+use crate::body::{Body, empty};
+use crate::respond::{Attempt, Denied, HELD};
 use crate::shared::{Who, now};
 use crate::stream::Client;
 
@@ -21,14 +21,17 @@ pub(crate) async fn connect(client: &Client, who: &Who, mut request: Request<Inc
             client.shared.deny(who, &attempt, Denied::malformed(&why), enforced.as_deref())
         }
         Ok(to) => match client.open(who, &to).await {
-            Ok(opened) => {
-                let response = opened.response();
+            Ok(mut opened) => {
+                let mut established = Response::new(empty());
+                if let Some(held) = opened.held.take() {
+                    established.headers_mut().insert(HELD, held);
+                }
                 client.shared.tasks.spawn(async move {
                     if let Ok(tunnel) = upgrade.await {
                         opened.serve(TokioIo::new(tunnel)).await;
                     }
                 });
-                return response;
+                return established;
             }
             Err(closed) => closed.response,
         },

@@ -173,6 +173,8 @@ async fn begin(config: Config) -> Result<Arc<Shared>, StartError> {
         Err(KeysError::Gateway(e)) => tracing::warn!("{e}; the pinned keys stay"),
         Err(e) => return Err(e.into()),
     }
+    // Before the policy, which may have what was granted for the session before.
+    held::announce(&shared).await;
     first_policy(&shared, &loader).await?;
     shared.tasks.spawn(loader.follow());
     shared.tasks.spawn(held::begin(shared.clone()));

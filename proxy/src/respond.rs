@@ -19,7 +19,7 @@ use crate::active::Enforced;
 use crate::audit::{Flow, Outcome, What};
 use crate::body::{Body, empty, full};
 use crate::forward::Wire;
-use crate::held::{self, LateOrNot, Review};
+use crate::held::{self, Review, When};
 use crate::shared::{Shared, Who, id};
 
 pub(crate) use form::Form;
@@ -338,7 +338,7 @@ impl Shared {
         enforced: Option<&Enforced>,
     ) -> Response<Body> {
         let status = denied.status;
-        let denial = self.record_denial(who, attempt, &denied, enforced, LateOrNot::AtOnce);
+        let denial = self.record_denial(who, attempt, &denied, enforced, When::AtOnce);
         let mut response = form.response(&denial, status);
         response.headers_mut().insert(DECISION, HeaderValue::from_static("denied"));
         attempt.mark(&mut response);
@@ -347,7 +347,7 @@ impl Shared {
 
     /// Logs and remembers the denial of what is on its way: nobody can be answered any more.
     pub(crate) fn deny_late(&self, who: &Who, attempt: &Attempt, denied: Denied, enforced: Option<&Enforced>) {
-        self.record_denial(who, attempt, &denied, enforced, LateOrNot::Late);
+        self.record_denial(who, attempt, &denied, enforced, When::Late);
     }
 
     /// INVARIANT: the log line, the event and the denial that is returned are made of the same three: they agree.
@@ -357,7 +357,7 @@ impl Shared {
         attempt: &Attempt,
         denied: &Denied,
         enforced: Option<&Enforced>,
-        late: LateOrNot,
+        when: When,
     ) -> Denial {
         let named = match denied.operations.is_empty() {
             true => attempt.operations.clone(),
@@ -392,7 +392,7 @@ impl Shared {
             reason: denial.reason,
             message: denial.detail.clone(),
             review: attempt.review.clone(),
-            late,
+            when,
         }));
         denial
     }

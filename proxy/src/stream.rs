@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use narrowgate_core::decide::{Permit, Reason, Route};
 use narrowgate_core::request::{self, Authority, Operation, Port};
 use serde_json::json;
@@ -14,7 +14,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader};
 use tokio::net::TcpStream;
 
 use crate::active::Enforced;
-use crate::body::{Body, empty};
+use crate::body::Body;
 use crate::dial::DialError;
 use crate::exchange::Conversation;
 use crate::forward::Wire;
@@ -42,8 +42,9 @@ pub(crate) struct Client {
 pub(crate) struct Opened {
     client: Client,
     to: Authority,
-    attempt: Attempt,
     way: Way,
+    /// What a client is told in a header, where its stream waited for a person.
+    pub(crate) held: Option<HeaderValue>,
 }
 
 enum Way {
@@ -87,7 +88,7 @@ impl Client {
         let deny = |denied| self.deny(&asked, denied, enforced.as_deref());
         if to.host.as_str() == policy_local::HOST {
             return match to.port == Port::HTTP {
-                true => Ok(self.opened(asked, Way::PolicyLocal)),
+                true => Ok(self.opened(to, Way::PolicyLocal)),
                 false => Err(Closed::no_such_port()),
             };
         }
@@ -102,12 +103,12 @@ impl Client {
         };
         match policy.snapshot.route(&who.process, &to.host, to.port, now) {
             Route::Opaque(permit) => self.relay(asked, &permit).await,
-            Route::Inspect => Ok(self.opened(asked, Way::Inspect)),
+            Route::Inspect => Ok(self.opened(to, Way::Inspect)),
             Route::Deny(refusal) => self.missed(asked, refusal.into(), enforced).await,
         }
     }
 
-    /// The one place where a stream is refused that the policy has no rule for: a person may be asked about it.
+    /// The one place where a stream is refused that the policy has no rule for.
     async fn missed(
         &self,
         mut asked: Asked<'_>,
@@ -115,13 +116,16 @@ impl Client {
         enforced: Option<Arc<Enforced>>,
     ) -> Result<Opened, Closed> {
         let asks = enforced.as_deref().is_some_and(|policy| held::asks(policy, &denied));
-        // About a request, which says what is wanted, rather than about a host.
+        // A person is asked about a request, which says what is wanted, rather than about a host.
         if asks && [Port::HTTP, Port::HTTPS].contains(&asked.to.port) {
-            return Ok(self.opened(asked, Way::Inspect));
+            return Ok(self.opened(asked.to, Way::Inspect));
         }
         let client = (&self.shared, &self.peer);
         match held::stream(client, asked.who, asked.to, &mut asked.attempt, denied, enforced).await {
-            Ok(held::Passed { permit, watch, .. }) => self.relay(Asked { watch, ..asked }, &permit).await,
+            Ok(held::Passed { permit, watch, .. }) => {
+                asked.watch = watch;
+                self.relay(asked, &permit).await
+            }
             Err(denied) => Err(self.deny(&asked, denied, self.shared.active.load(now()).as_deref())),
         }
     }
@@ -154,7 +158,10 @@ impl Client {
             now: now(),
         };
         let revoked = asked.watch.tunnel_revoked(granted, self.peer.clone());
-        Ok(self.opened(asked, Way::Relay { upstream, revoked }))
+        let held = asked.attempt.review().and_then(|review| review.header());
+        let report = held::Report::new(&self.shared, asked.who, asked.attempt);
+        let revoked = report.late(revoked);
+        Ok(Opened { held, ..self.opened(asked.to, Way::Relay { upstream, revoked }) })
     }
 
     /// Logs and remembers the denial.
@@ -163,8 +170,8 @@ impl Client {
         Closed { response, why: Why::Denied }
     }
 
-    fn opened(&self, asked: Asked<'_>, way: Way) -> Opened {
-        Opened { client: self.clone(), to: asked.to.clone(), attempt: asked.attempt, way }
+    fn opened(&self, to: &Authority, way: Way) -> Opened {
+        Opened { client: self.clone(), to: to.clone(), way, held: None }
     }
 }
 
@@ -177,19 +184,12 @@ impl Closed {
 }
 
 impl Opened {
-    /// What an HTTP client is told before its stream begins.
-    pub(crate) fn response(&self) -> Response<Body> {
-        let mut response = Response::new(empty());
-        self.attempt.mark(&mut response);
-        response
-    }
-
     /// Serves the client until either side ends it, the grant goes or the proxy stops.
     pub(crate) async fn serve<S>(self, stream: S)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Opened { client, to, way, .. } = self;
+        let Opened { client, to, way, held: _ } = self;
         match way {
             Way::Relay { upstream, revoked } => tunnel::relay(stream, upstream, revoked, &client.shared.stop).await,
             Way::Inspect => inspect(client, to, stream).await,

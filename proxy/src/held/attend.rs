@@ -40,7 +40,15 @@ pub(super) async fn attend(shared: Arc<Shared>, group: Arc<Group>, hold: Hold, p
             message: outcome.message.clone(),
         }));
     }
+    let once = outcome.held_id.clone().filter(|_| outcome.status == HeldStatus::Once);
     shared.held.settle(&group, outcome);
+    if let Some(held_id) = once {
+        tokio::select! {
+            // All that waited are decided: the grant is for nobody any more.
+            () = group.abandoned.cancelled() => cancel(&shared, &held_id).await,
+            () = shared.stop.cancelled() => {}
+        }
+    }
 }
 
 /// The answer, or what stands in for one.

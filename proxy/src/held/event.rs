@@ -68,12 +68,12 @@ pub struct Refused {
     /// How it came to that, where it waited.
     pub review: Option<Review>,
     /// Whether it was on its way already.
-    pub late: LateOrNot,
+    pub when: When,
 }
 
 /// When a denial came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LateOrNot {
+pub enum When {
     /// Before anything was sent.
     AtOnce,
     /// While its response or its stream was on the way, which ended then.

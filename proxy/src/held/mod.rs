@@ -30,11 +30,11 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use crate::shared::{Shared, id};
 use crate::trust::Trust;
 
-pub use event::{Decided, Event, LateOrNot, Prompt, Refused};
+pub use event::{Decided, Event, Prompt, Refused, When};
 pub use review::{Mention, Review, Source};
 
 pub(crate) use late::Report;
-pub(crate) use session::{begin, end};
+pub(crate) use session::{announce, begin, end};
 pub(crate) use stream::{asks, stream};
 pub(crate) use wait::{Case, Passed, wait};
 
@@ -153,4 +153,41 @@ fn remove(groups: &mut HashMap<Question, Arc<Group>>, group: &Arc<Group>) {
     if groups.get(&group.question).is_some_and(|there| Arc::ptr_eq(there, group)) {
         groups.remove(&group.question);
     }
+}
+
+/// Fills the room for questions, as a thousand requests would.
+#[cfg(test)]
+pub(crate) fn tests_of_limits(shared: &Arc<Shared>) {
+    use narrowgate_core::decide::{Layer, Reason};
+    use narrowgate_core::denial::DenialRecord;
+
+    let question = |port: u16| {
+        let record = DenialRecord {
+            denial_id: String::new(),
+            time: String::new(),
+            layer: Layer::L4,
+            host: "host.test".to_owned(),
+            port,
+            method: None,
+            path: None,
+            binary: "/bin/x".to_owned(),
+            reason: Reason::NoMatchingRule,
+            operations: Vec::new(),
+        };
+        Question::of(crate::identity::Execution { pid: 1, started: 1 }, &record)
+    };
+    let mut seats: Vec<Seat> = Vec::new();
+    for port in 1..=1000 {
+        seats.extend(Held::join(shared, &question(port)).ok().map(|(seat, _)| seat));
+    }
+    assert_eq!(seats.len(), MOST_GROUPS);
+    assert!(matches!(Held::join(shared, &question(1001)), Err(Full::Groups)));
+    let more = (0..MOST_WAITERS).filter_map(|_| Held::join(shared, &question(7)).ok().map(|(seat, _)| seat));
+    let more: Vec<Seat> = more.collect();
+    assert_eq!(more.len(), MOST_WAITERS - MOST_GROUPS);
+    assert!(matches!(Held::join(shared, &question(7)), Err(Full::Waiters)));
+    drop(more);
+    assert!(Held::join(shared, &question(7)).is_ok_and(|(_, new)| !new));
+    // They stay: what comes next finds no room.
+    std::mem::forget(seats);
 }

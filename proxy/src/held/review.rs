@@ -54,11 +54,15 @@ pub struct Review {
 impl Review {
     /// What `outcome` says.
     pub(crate) fn of(outcome: &HeldOutcome) -> Review {
+        let code = outcome.message.as_deref().and_then(|message| message.split(':').next()).unwrap_or_default();
         let source = match outcome.status {
+            // Nobody was asked: what is in force has it, or is about to.
+            HeldStatus::Once | HeldStatus::Session | HeldStatus::Always if outcome.held_id.is_none() => Source::Policy,
             HeldStatus::Once | HeldStatus::Session | HeldStatus::Always | HeldStatus::Denied | HeldStatus::Never => {
                 Source::Reviewer
             }
-            HeldStatus::Refused => Source::Ceiling,
+            HeldStatus::Refused if ["outside_org_ceiling", "not_proven"].contains(&code) => Source::Ceiling,
+            HeldStatus::Refused => Source::Policy,
             HeldStatus::Waiting | HeldStatus::TimedOut | HeldStatus::Cancelled => Source::Timeout,
         };
         let held = outcome

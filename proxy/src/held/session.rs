@@ -10,8 +10,18 @@ use crate::shared::Shared;
 
 /// Between two tries.
 const PAUSE: Duration = Duration::from_secs(1);
-/// A proxy that stops does not wait for a gateway that is away.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// A proxy that starts or stops does not wait for a gateway that is away.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Announces the session once, if the gateway is there: what was granted for the one before is then not taken up again.
+pub(crate) async fn announce(shared: &Shared) {
+    let session = Session { session: Some(shared.held.session.clone()) };
+    match timeout(PATIENCE, shared.gateway.put(&path(shared), &session)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(e)) => tracing::debug!("the session is not announced: {e}"),
+        Err(_) => tracing::info!("the gateway is not told in time that a session begins; it is told later"),
+    }
+}
 
 /// Announces the session, and again whenever the gateway was away: the same one again changes nothing there.
 pub(crate) async fn begin(shared: Arc<Shared>) {
@@ -40,7 +50,7 @@ pub(crate) async fn begin(shared: Arc<Shared>) {
 /// Ends it, with all that waits.
 pub(crate) async fn end(shared: &Shared) {
     let none = Session { session: None };
-    match timeout(FAREWELL, shared.gateway.put(&path(shared), &none)).await {
+    match timeout(PATIENCE, shared.gateway.put(&path(shared), &none)).await {
         Ok(Ok(())) => {}
         Ok(Err(e)) => tracing::debug!("the end of the session is not told: {e}"),
         Err(_) => tracing::info!("the gateway is not told in time that the session ends; the next one tells it"),

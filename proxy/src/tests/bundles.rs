@@ -30,7 +30,7 @@ impl Signer {
         self.certify(policy, version, |_| {})
     }
 
-    fn certify(&self, policy: &str, version: u64, change: impl FnOnce(&mut Containment)) -> Bundle {
+    pub(super) fn certify(&self, policy: &str, version: u64, change: impl FnOnce(&mut Containment)) -> Bundle {
         let parsed = Policy::parse(policy, "test", Role::Policy).unwrap();
         let hash = Compiled::policy(&parsed).unwrap().digest();
         let mut proven = Containment {

@@ -9,6 +9,7 @@ mod doors_resolver;
 mod gateway;
 mod guests;
 mod handover;
+mod held;
 mod hostile;
 mod operations;
 mod passed_on;

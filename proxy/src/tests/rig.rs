@@ -106,7 +106,11 @@ impl Rig {
 
     /// TLS to `api.test:443` through the proxy, trusting its authority.
     pub(super) async fn tls(&self) -> Raw<tokio_rustls::client::TlsStream<TcpStream>> {
-        Raw::new(self.handshake(self.tunnel("api.test:443").await, "api.test").await.unwrap())
+        self.tls_to("api.test").await
+    }
+
+    pub(super) async fn tls_to(&self, host: &str) -> Raw<tokio_rustls::client::TlsStream<TcpStream>> {
+        Raw::new(self.handshake(self.tunnel(&format!("{host}:443")).await, host).await.unwrap())
     }
 
     pub(super) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(

@@ -12,6 +12,7 @@ mod deny;
 mod drafts;
 mod git;
 mod github;
+mod held;
 mod identity;
 mod input;
 mod mcp;

@@ -1,0 +1,100 @@
+//! Gateways that go away, and proxies that stop.
+
+use std::time::Duration;
+
+use narrowgate_core::held::HeldStatus;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::gateway::Gateway;
+use super::{Held, asking, granting, settle};
+use crate::tests::rig::Raw;
+use crate::{Config, Proxy};
+
+const PUT: &str = "PUT http://plain.test/new/x HTTP/1.1\r\nhost: plain.test\r\n\r\n";
+
+/// No answer in time is no denial by anybody, and no permission.
+#[tokio::test]
+async fn without_its_gateway_a_request_times_out() {
+    let held = Held::new().await;
+    held.rig.enforce(&asking().replace("60s", "2s"), 2);
+    held.gateway.set(|state| state.down = true);
+    let started = Instant::now();
+    let body = held.put().await.await.unwrap().denied(403, "review_timed_out");
+    assert!((1500..6000).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
+    assert!(body["detail"].as_str().unwrap().contains("could not be asked"), "{body}");
+    assert_eq!(held.lines().pop().unwrap()["unmapped"]["decision_source"], "timeout");
+}
+
+#[tokio::test]
+async fn a_gateway_that_comes_back_is_asked_the_same_question() {
+    let held = Held::new().await;
+    held.gateway.set(|state| state.down = true);
+    let waiting = held.put().await;
+    settle().await;
+    held.gateway.set(|state| state.down = false);
+    let id = held.gateway.asked(1).await.remove(0);
+    settle().await;
+    // Away while it waits, and back with the answer.
+    held.gateway.set(|state| state.down = true);
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    held.gateway.set(|state| state.down = false);
+    held.gateway.once(&id, &granting(), 1);
+    assert_eq!(waiting.await.unwrap().status, 200);
+    held.gateway.asked(1).await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_knows_no_questions_asks_nobody() {
+    let held = Held::new().await;
+    // What it answers is no outcome: nothing is granted by it.
+    held.gateway.set(|state| {
+        let mut odd = super::refused("");
+        (odd.status, odd.held_id) = (HeldStatus::Waiting, Some("../../keys".to_owned()));
+        state.at_once = Some(odd);
+    });
+    let body = held.put().await.await.unwrap().denied(403, "no_matching_rule");
+    assert!(body["detail"].as_str().unwrap().contains("takes no questions"), "{body}");
+    for status in [HeldStatus::Once, HeldStatus::Session, HeldStatus::Always] {
+        held.gateway.set(|state| {
+            let mut odd = super::refused("");
+            odd.status = status;
+            state.at_once = Some(odd);
+        });
+        held.put().await.await.unwrap().denied(403, "no_matching_rule");
+    }
+    assert!(held.rig.upstream.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_proxy_tells_when_its_session_begins_and_ends() {
+    let gateway = Gateway::start().await;
+    gateway.serve(&asking(), 1);
+    let dir = tempfile::tempdir().unwrap();
+    let config = || {
+        let mut config = Config::new("box", gateway.client.clone(), dir.path());
+        config.listen = "127.0.0.1:0".parse().unwrap();
+        config
+    };
+    let proxy = Proxy::start(config()).await.unwrap();
+    let mut client = Raw::new(TcpStream::connect(proxy.addr()).await.unwrap());
+    client.send(PUT).await;
+    let id = gateway.asked(1).await.remove(0);
+    settle().await;
+    let first = gateway.set(|state| state.sessions.clone());
+    assert_eq!(first.first().cloned().flatten(), Some(gateway.hold(&id).session));
+
+    let started = Instant::now();
+    let stopping = tokio::spawn(proxy.shutdown());
+    client.response().await.denied(403, "review_timed_out");
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    stopping.await.unwrap();
+    assert_eq!(gateway.set(|state| state.sessions.last().cloned()), Some(None), "and all that waited ends with it");
+
+    gateway.serve(&asking(), 2);
+    let proxy = Proxy::start(config()).await.unwrap();
+    settle().await;
+    let second = gateway.set(|state| state.sessions.last().cloned()).flatten();
+    assert!(second.is_some() && !first.contains(&second), "another run is another session");
+    proxy.shutdown().await;
+}

@@ -1,0 +1,182 @@
+//! A request waits for a person, and completes: the real proxy, the real gateway, a reviewer at its API.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use narrowgate_core::held::{Answer as Said, HeldAnswer, HeldList, HeldStatus, HeldView};
+use narrowgate_tests::system::{Answer, CEILING, HOST, POLICY, System};
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+const DOCS: &str = "/repos/acme/site/docs/a.md";
+
+fn asking(timeout: &str) -> String {
+    POLICY.replace("version: 1\n", &format!("version: 1\non_miss: ask\nask_timeout: {timeout}\n"))
+}
+
+/// A request of its own connection; the answer, some day.
+async fn put(system: &System, path: &str) -> JoinHandle<Answer> {
+    let (mut client, path) = (system.connect(HOST).await, path.to_owned());
+    tokio::spawn(async move { client.request("PUT", &path, HOST, "hello").await })
+}
+
+/// What waits, once something does.
+async fn waiting(system: &System) -> HeldView {
+    let start = Instant::now();
+    loop {
+        let mut list: HeldList = system.reviewer().get("/v1/held").await.unwrap();
+        assert!(list.held.len() <= 1, "{list:?}");
+        if let Some(view) = list.held.pop() {
+            return view;
+        }
+        assert!(start.elapsed() < Duration::from_secs(10), "nobody is asked");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn say(system: &System, view: &HeldView, answer: Said) -> HeldView {
+    let review_token = view.review_token.clone().expect("it waits");
+    let body = HeldAnswer { answer, reason: Some("as agreed".to_owned()), review_token };
+    system.reviewer().post(&format!("/v1/held/{}/answer", view.held_id), &body).await.unwrap()
+}
+
+fn reached(system: &System) -> Vec<String> {
+    system.upstream.seen().into_iter().map(|seen| format!("{} {}", seen.method, seen.target)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_answer_is_for_what_it_says() {
+    // What becomes of the next request, that is the same.
+    enum Next {
+        Asked,
+        Passes,
+        Denied,
+    }
+    for (answer, status, reason, next) in [
+        (Said::Once, 200, "", Next::Asked),
+        (Said::Session, 200, "", Next::Passes),
+        (Said::Always, 200, "", Next::Passes),
+        (Said::No, 403, "denied_by_reviewer", Next::Asked),
+        (Said::Never, 403, "denied_by_reviewer", Next::Denied),
+    ] {
+        let mut system = System::start(&asking("60s"), CEILING).await;
+        let first = put(&system, DOCS).await;
+        let view = waiting(&system).await;
+        assert_eq!((view.method.as_deref(), view.path.as_deref()), (Some("PUT"), Some(DOCS)), "{view:?}");
+        assert_eq!(view.process.pid as u32, std::process::id());
+        assert!(!view.process.command.is_empty(), "{view:?}");
+        assert!(!first.is_finished() && reached(&system).is_empty());
+        say(&system, &view, answer).await;
+        let told = first.await.unwrap();
+        assert_eq!(told.status, status, "{answer:?}: {}", told.text());
+        if status == 403 {
+            let body = told.json();
+            assert_eq!((&body["reason"], &body["held"]["held_id"]), (&json!(reason), &json!(view.held_id)), "{body}");
+            assert_eq!(body["held"]["message"], "as agreed");
+        }
+        let mut passed = usize::from(status == 200);
+        let second = put(&system, DOCS).await;
+        match next {
+            Next::Asked => {
+                let again = waiting(&system).await;
+                assert_ne!(again.held_id, view.held_id);
+                say(&system, &again, Said::No).await;
+                assert_eq!(second.await.unwrap().status, 403);
+            }
+            Next::Passes => {
+                assert_eq!(second.await.unwrap().status, 200, "{answer:?}");
+                passed += 1;
+                // What was granted for the session ends with it; what was granted for good stays.
+                system.stop_proxy().await;
+                system.start_proxy().await;
+                let third = put(&system, DOCS).await;
+                match answer {
+                    Said::Session => {
+                        say(&system, &waiting(&system).await, Said::No).await;
+                        assert_eq!(third.await.unwrap().status, 403);
+                    }
+                    _ => {
+                        assert_eq!(third.await.unwrap().status, 200);
+                        passed += 1;
+                    }
+                }
+            }
+            Next::Denied => {
+                let body = second.await.unwrap().json();
+                assert_eq!(body["reason"], "denied_by_reviewer", "{body}");
+                let list: HeldList = system.reviewer().get("/v1/held").await.unwrap();
+                assert!(list.held.is_empty(), "nobody is asked again");
+            }
+        }
+        assert_eq!(reached(&system), vec![format!("PUT {DOCS}"); passed], "{answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_nobody_answers_is_denied_at_its_deadline() {
+    let system = System::start(&asking("2s"), CEILING).await;
+    let start = Instant::now();
+    let body = put(&system, DOCS).await.await.unwrap().json();
+    assert_eq!(body["reason"], "review_timed_out", "{body}");
+    assert!((1..9).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+    let list: HeldList = system.reviewer().get("/v1/held?status=timed_out").await.unwrap();
+    assert_eq!(list.held.len(), 1);
+    assert!(reached(&system).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_restart_in_the_middle_loses_no_question() {
+    for answer in [Said::Once, Said::Always] {
+        let mut system = System::start(&asking("60s"), CEILING).await;
+        let first = put(&system, DOCS).await;
+        let before = waiting(&system).await;
+        system.stop_gateway().await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert!(!first.is_finished());
+        system.start_gateway().await;
+        let after = waiting(&system).await;
+        assert_eq!((&after.held_id, &after.deadline), (&before.held_id, &before.deadline));
+        say(&system, &after, answer).await;
+        assert_eq!(first.await.unwrap().status, 200);
+        assert_eq!(reached(&system), [format!("PUT {DOCS}")]);
+    }
+}
+
+/// What cannot be granted is nobody's question, and leaves no trace at the gateway.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_asked_about_what_is_outside_the_ceiling() {
+    let system = System::start(&asking("60s"), CEILING).await;
+    let body = put(&system, "/repos/acme/secret-plans").await.await.unwrap().json();
+    assert_eq!(body["reason"], "no_matching_rule", "{body}");
+    assert!(body["detail"].as_str().unwrap().contains("outside_org_ceiling"), "{body}");
+    for status in ["waiting", "refused", "timed_out", "denied", "cancelled"] {
+        let list: HeldList = system.reviewer().get(&format!("/v1/held?status={status}")).await.unwrap();
+        assert!(list.held.is_empty(), "{status}");
+    }
+    let kept: Vec<PathBuf> = system.files_with("secret-plans");
+    assert!(kept.iter().all(|file| !file.starts_with(system.dir().join("gateway"))), "{kept:?}");
+    assert!(reached(&system).is_empty());
+    let line = system.audit().pop().unwrap();
+    assert_eq!(line["unmapped"]["decision_source"], "ceiling", "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_away_is_asked_for_no_more() {
+    let system = System::start(&asking("60s"), CEILING).await;
+    let first = put(&system, DOCS).await;
+    let view = waiting(&system).await;
+    first.abort();
+    let start = Instant::now();
+    loop {
+        let seen: HeldView = system.reviewer().get(&format!("/v1/held/{}", view.held_id)).await.unwrap();
+        if seen.status == HeldStatus::Cancelled {
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(5), "{seen:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let body = HeldAnswer { answer: Said::Once, reason: None, review_token: view.review_token.unwrap() };
+    let late = system.reviewer().post::<HeldView>(&format!("/v1/held/{}/answer", view.held_id), &body).await;
+    assert_eq!(late.unwrap_err().status(), Some(409));
+    assert!(reached(&system).is_empty());
+}
