@@ -374,13 +374,12 @@ impl Shared {
         // A denial that cannot be logged is still a denial; the failure itself was reported.
         let _ = self.audit(&attempt.correlation, attempt.what(flow));
         let mut denial = attempt.denial(&who.process.path, denied, self.proposals);
-        match attempt.review.as_ref() {
-            Some(review) => match (review.denial(), &review.message) {
+        if let Some(review) = &attempt.review {
+            match (review.denial(), &review.message) {
                 (Some(held), _) => denial = denial.after_waiting(held),
                 (None, Some(why)) => denial.detail.push_str(&format!("; nobody was asked: {why}")),
                 (None, None) => {}
-            },
-            None => {}
+            }
         }
         denial.status = denied.status.as_u16();
         self.denials.push(denial.record(jiff::Timestamp::now().to_string()));

@@ -245,7 +245,7 @@ impl Case<'_> {
             }
             Verdict::Asks(_, enforced) => {
                 attempt.decided_by_policy();
-                let denied = decide(&enforced.snapshot, now()).err().unwrap_or_else(|| Denied::unavailable());
+                let denied = decide(&enforced.snapshot, now()).err().unwrap_or_else(Denied::unavailable);
                 let why = "a reviewer granted this, and what is in force here does not have it (yet); send it again";
                 Err(denied.because(why))
             }
