@@ -72,8 +72,6 @@ async fn reads(confined: &Confined, client: &str, command: &[&str]) {
         };
         for scheme in ["https", "http"] {
             let allowed = run(format!("{scheme}://{HOST}/hello")).await;
-            let refused = run(format!("{scheme}://{HOST}/%2e%2e/hello")).await;
-            assert!(!refused.stdout.contains("target"), "{client}: {refused:?}");
             let elsewhere = run(format!("{scheme}://{OTHER}/hello")).await;
             check(client, &allowed, &elsewhere);
         }
@@ -130,7 +128,7 @@ public class Get {
     assert!(compiled.success());
     let run = async |url: &str| confined.run(&["java", "Get", url]).await;
     let allowed = run(&format!("https://{HOST}/hello")).await;
-    check("java", &allowed, &run(&format!("https://{HOST}/hello%2Fthere")).await);
+    check("java", &allowed, &run(&format!("https://{OTHER}/hello")).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -209,7 +209,11 @@ async fn answer(
         return Ok(git::serve(&served.repositories, &parts, &body).await.map(BoxBody::new));
     }
     if let Ok(bytes) = fs::read(served.file(&arrived.host, parts.uri.path())) {
-        return Ok(Response::new(Full::new(Bytes::from(bytes)).boxed()));
+        let mut response = Response::new(Full::new(Bytes::from(bytes)).boxed());
+        if parts.uri.path().ends_with('/') {
+            response.headers_mut().insert("content-type", http::HeaderValue::from_static("text/html"));
+        }
+        return Ok(response);
     }
     let length = if parts.uri.path().ends_with("/early") {
         tokio::spawn(body.collect());

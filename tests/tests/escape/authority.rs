@@ -78,7 +78,7 @@ async fn a_connect_has_one_destination() {
         ("0x7f.0.0.1:443".to_owned(), "0x7f.0.0.1:443".to_owned()),
         ("2130706433:443".to_owned(), "2130706433:443".to_owned()),
         ("[::ffff:127.0.0.1]:443".to_owned(), "[::ffff:127.0.0.1]:443".to_owned()),
-        ("policy.local:80".to_owned(), "policy.local:80".to_owned()),
+        ("policy.local:80".to_owned(), format!("{HOST}:443")),
         ("policy.local:443".to_owned(), "policy.local:443".to_owned()),
     ] {
         let mut client = Client::plain(system.proxy_addr()).await;

@@ -21,11 +21,10 @@ wrote('/proc/self/uid_map', b'0 0 4294967295')
 wrote('/proc/self/gid_map', b'0 0 4294967295')
 wrote('/proc/self/setgroups', b'allow')
 wrote('/proc/1/mem', b'x')
-wrote('/proc/1/oom_score_adj', b'1000')
 wrote(f'/proc/{os.getppid()}/mem', b'x')
-for path in ['/proc/1/root/etc/hostname', '/proc/1/cwd', '/proc/1/fd', '/proc/1/environ']:
+for path in ['/proc/1/root/etc/hostname', '/proc/1/cwd/.', '/proc/1/environ', '/proc/1/maps'] + [f'/proc/1/fd/{n}' for n in range(64)]:
     try:
-        content = os.listdir(path) if os.path.isdir(path) else open(path, 'rb').read()
+        content = os.readlink(path) if '/fd/' in path else open(path, 'rb').read()
         print('SAW', path, len(content))
     except OSError:
         pass
