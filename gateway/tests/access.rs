@@ -237,7 +237,7 @@ async fn openapi_is_what_is_served() {
             assert!(operation["responses"].get(status.to_string()).is_some(), "{method} {path}");
         }
     }
-    assert_eq!(operations, 26);
+    assert_eq!(operations, 28);
     let schemas = document["components"]["schemas"].as_object().unwrap();
     for (name, _) in schemas {
         assert!(name.chars().all(char::is_alphanumeric), "{name}");

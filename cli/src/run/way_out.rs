@@ -89,7 +89,10 @@ impl Plan {
             data: kept.path().to_owned(),
             sandbox: run.sandbox.clone(),
             policy,
-            ceiling: files::optional_ceiling(run.ceiling.as_deref(), plugins.schema())?,
+            ceiling: match &run.ceiling {
+                None if run.quiet => None,
+                given => files::optional_ceiling(given.as_deref(), plugins.schema())?,
+            },
             mode: run.mode,
             credentials: files::credentials(run.credentials.as_deref())?,
             lease: run.lease,

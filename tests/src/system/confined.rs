@@ -65,10 +65,10 @@ impl Confined {
         self.dir().join("home")
     }
 
-    /// `narrowgate run` with `flags`, ready to be given a command's words.
+    /// `narrowgate run` with `flags`, which says what it has to say, ready to be given a command's words.
     pub fn narrowgate(&self, flags: &[&str]) -> Command {
         let mut command = Command::new(binary());
-        command.args(["run", "--quiet", "--policy"]).arg(self.dir().join("policy.yaml"));
+        command.args(["run", "--policy"]).arg(self.dir().join("policy.yaml"));
         command.arg("--upstream-ca").arg(self.upstream.ca_file());
         command.arg("--audit-log").arg(self.dir().join("audit.ocsf.jsonl"));
         command.args(self.resolve.iter().flat_map(|entry| ["--resolve", entry])).args(flags).arg("--");
@@ -86,7 +86,7 @@ impl Confined {
 
     /// The same with more flags for `narrowgate run`.
     pub async fn run_with(&self, flags: &[&str], command: &[&str]) -> Ran {
-        let mut narrowgate = self.narrowgate(flags);
+        let mut narrowgate = self.narrowgate(&[&["--quiet"], flags].concat());
         ended(narrowgate.args(command)).await
     }
 
@@ -107,7 +107,8 @@ impl Confined {
     }
 }
 
-async fn ended(command: &mut Command) -> Ran {
+/// Runs a command to its end, with nothing to read.
+pub async fn ended(command: &mut Command) -> Ran {
     let output = command.stdin(Stdio::null()).output();
     let output: Output = tokio::time::timeout(PATIENCE, output).await.expect("it ends").expect("it starts");
     Ran {

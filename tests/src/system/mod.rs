@@ -28,7 +28,7 @@ use tempfile::TempDir;
 
 pub use canary::{Canary, Leak};
 pub use client::{Answer, Client};
-pub use confined::{Confined, Ran};
+pub use confined::{Confined, Ran, ended};
 pub use curl::Curl;
 pub use git::Git;
 pub use program::{Program, binary};
