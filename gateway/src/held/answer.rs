@@ -55,6 +55,9 @@ impl Service {
             };
             if done {
                 self.changed();
+                if matches!(given.answer, Answer::Session | Answer::Always) {
+                    self.settle_drafts(&row.sandbox).await;
+                }
                 tracing::info!(sandbox = row.sandbox, held = id, answer = status.as_str(), by, "held request answered");
                 return self.held_as_now(id).await;
             }

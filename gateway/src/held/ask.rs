@@ -218,6 +218,7 @@ impl Service {
             if self.store.grant_unasked(sandbox, &proposal, &version).await? {
                 drop(signer);
                 self.changed();
+                self.settle_drafts(sandbox).await;
                 tracing::info!(
                     sandbox,
                     proposal = proposal.id,
