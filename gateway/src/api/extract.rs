@@ -8,6 +8,7 @@ use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use axum::http::{Uri, header};
 use bytes::Bytes;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
@@ -58,6 +59,20 @@ pub(super) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Failure> {
     Query::try_from_uri(uri)
         .map(|Query(value)| value)
         .map_err(|e| Failure::invalid(format!("the query string: {}", e.body_text())))
+}
+
+/// What a list is narrowed to.
+#[derive(Deserialize)]
+pub(super) struct Filter {
+    pub(super) sandbox: Option<String>,
+    pub(super) status: Option<String>,
+}
+
+/// `sandbox=` and `status=`. An empty parameter is one that a form left out.
+pub(super) fn filter(uri: &Uri) -> Result<Filter, Failure> {
+    let Filter { sandbox, status } = query(uri)?;
+    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+    Ok(Filter { sandbox: given(sandbox), status: given(status) })
 }
 
 /// `wait=`, in seconds.

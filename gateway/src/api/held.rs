@@ -9,7 +9,7 @@ use axum::http::{StatusCode, Uri};
 use narrowgate_core::held::{HeldAnswer, HeldList, HeldOutcome, HeldView, Session};
 use serde::Deserialize;
 
-use super::extract::{self, Segment, to_the_end};
+use super::extract::{self, Filter, Segment, to_the_end};
 use crate::failure::Failure;
 use crate::held::{self, Asking, Gates};
 use crate::service::Service;
@@ -73,12 +73,6 @@ pub(super) async fn session(
     to_the_end(async move { service.put_session(&name, &session).await.map(|()| StatusCode::NO_CONTENT) }).await
 }
 
-#[derive(Deserialize)]
-struct ListQuery {
-    sandbox: Option<String>,
-    status: Option<String>,
-}
-
 /// `GET /v1/held?sandbox=&status=`
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
@@ -86,10 +80,9 @@ pub(super) async fn list(
     uri: Uri,
 ) -> Result<Json<HeldList>, Failure> {
     caller.needs(&[Role::Reviewer, Role::Admin])?;
-    let ListQuery { sandbox, status } = extract::query(&uri)?;
-    let sandbox = sandbox.filter(|s| !s.is_empty());
+    let Filter { sandbox, status } = extract::filter(&uri)?;
     let status = match status.as_deref() {
-        None | Some("") => Some("waiting"),
+        None => Some("waiting"),
         Some("all") => None,
         Some(status) if held::STATUSES.iter().any(|known| known.as_str() == status) => Some(status),
         Some(other) => {

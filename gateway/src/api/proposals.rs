@@ -9,7 +9,7 @@ use axum::http::{StatusCode, Uri};
 use narrowgate_core::wire::{Approve, CheckAnswer, ProposalView, Proposals, Reject, SubmitAnswer};
 use serde::Deserialize;
 
-use super::extract::{self, Segment, to_the_end};
+use super::extract::{self, Filter, Segment, to_the_end};
 use crate::failure::Failure;
 use crate::service::Service;
 use crate::store::Caller;
@@ -51,12 +51,6 @@ pub(super) async fn check(
     Ok(Json(service.check(&name, submission).await?))
 }
 
-#[derive(Deserialize)]
-struct ListQuery {
-    sandbox: Option<String>,
-    status: Option<String>,
-}
-
 /// `GET /v1/proposals?sandbox=&status=`
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
@@ -64,9 +58,7 @@ pub(super) async fn list(
     uri: Uri,
 ) -> Result<Json<Proposals>, Failure> {
     caller.needs(&[Role::Reviewer])?;
-    let ListQuery { sandbox, status } = extract::query(&uri)?;
-    // An empty parameter is one that a form left out.
-    let (sandbox, status) = (sandbox.filter(|s| !s.is_empty()), status.filter(|s| !s.is_empty()));
+    let Filter { sandbox, status } = extract::filter(&uri)?;
     if let Some(status) = &status
         && view::parse_status(status).is_none()
     {
