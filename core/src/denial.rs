@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::decide::{Layer, Reason, Refusal};
 use crate::digest::Digest;
+use crate::pattern::BinaryPattern;
 use crate::request::Port;
 use crate::vocabulary::Meaning;
 
@@ -205,7 +206,7 @@ impl Denial {
             _ => format!("CONNECT {}:{}", request.host, request.port),
         };
         let grantable = matches!(refusal.reason, Reason::NoMatchingRule | Reason::LeaseExpired);
-        let offer = proposals && grantable;
+        let offer = proposals && grantable && names_one_program(&request.binary);
         Denial {
             kind: "urn:narrowgate:problem:policy-denied".to_owned(),
             title: "Policy denied".to_owned(),
@@ -415,7 +416,14 @@ pub fn is_http(port: u16) -> bool {
     [Port::HTTP, Port::HTTPS].iter().any(|http| http.get() == port)
 }
 
-/// The narrowest entry, in the rule language, that lets all of these through; `None` for no record. Its `name` is fit
+/// Whether a rule can name exactly the program at this path; nobody (`""`) is left out of rules. A file can be called `*`,
+/// and a rule that says so is about many.
+pub fn names_one_program(path: &str) -> bool {
+    path.is_empty() || BinaryPattern::parse(path).is_ok_and(|pattern| pattern.literal() == Some(path))
+}
+
+/// The narrowest entry, in the rule language, that lets all of these through; `None` for no record, and where no rule
+/// can name one of the programs alone. Its `name` is fit
 /// to be the `ruleName` it is proposed under.
 ///
 /// Of a refused connection it is not known what would be asked over it. Where `inspected` says that requests can be
@@ -435,6 +443,9 @@ pub fn narrowest_rule<'a>(records: impl IntoIterator<Item = &'a DenialRecord>, i
             _ => drop(connections.insert(place)),
         }
         binaries.insert(&record.binary);
+    }
+    if !binaries.iter().all(|binary| names_one_program(binary)) {
+        return None;
     }
     let mut endpoints = Vec::new();
     for (host, port) in &connections {

@@ -185,6 +185,35 @@ fn what_is_enforced_beside_the_rules_round_trips_and_is_certified() {
     }
 }
 
+/// Whoever can call a file `*` must not get a rule about the files beside it; nor one about every method.
+#[test]
+fn what_is_called_like_a_pattern_gets_no_rule() {
+    let record = |binary: &str| narrowgate_core::denial::DenialRecord {
+        denial_id: "d_1".into(),
+        time: "2026-01-01T00:00:00Z".into(),
+        layer: narrowgate_core::decide::Layer::L7,
+        host: "a.com".into(),
+        port: 443,
+        method: Some("GET".into()),
+        path: Some("/x".into()),
+        binary: binary.into(),
+        reason: Reason::NoMatchingRule,
+        operations: Vec::new(),
+    };
+    for (binary, named) in [
+        ("/usr/bin/curl", true),
+        ("/opt/a b/c", true),
+        ("/tmp/**", false),
+        ("/tmp/*", false),
+        ("/tmp/a?b", false),
+        ("/tmp/[ab]", false),
+    ] {
+        let rule = narrowgate_core::denial::narrowest_rule([&record(binary)], true);
+        assert_eq!(rule.is_some(), named, "{binary}: {rule:?}");
+    }
+    assert!(narrowgate_core::request::Method::parse("*").is_err());
+}
+
 #[test]
 fn tcp_is_the_word_for_opaque_bytes() {
     let policy = |protocol: &str| {

@@ -16,6 +16,7 @@ mod advice;
 
 use narrowgate_core::blocked::always_blocked_host;
 use narrowgate_core::decide::Layer;
+use narrowgate_core::denial::names_one_program;
 use narrowgate_core::digest::Digest;
 use narrowgate_core::observed::{
     MOST_IN_REPORT, ObservedDenial, ObservedDenials, ReportAnswer, ReportDenials, is_observed,
@@ -180,6 +181,8 @@ impl Service {
             Some("locked: the policy cannot be changed at this time")
         } else if row.binary.is_empty() {
             Some("the program could not be identified: a rule for it would be one for every program")
+        } else if !names_one_program(&row.binary) {
+            Some("no rule can name this program alone: its path has a wildcard in it")
         } else if self.store.pending_drafts(sandbox).await? >= MAX_DRAFTS
             || self.store.pending(sandbox).await? >= MAX_PENDING
         {

@@ -381,19 +381,24 @@ pub(crate) fn review_token(
 /// The policy without the entries that have ended and whose names are asked for again: a lease that is over keeps no
 /// name. An entry with a deny is never over, since denies do not end.
 fn without_over(mut policy: Policy, operations: &[Operation]) -> Policy {
-    let now = clock::now();
-    let has_ended = |endpoint: &Endpoint| {
-        let denies = matches!(&endpoint.traffic, Traffic::Rest(rest) if !rest.deny.is_empty());
-        !denies && endpoint.expires_at.is_some_and(|end| end <= now)
-    };
     for operation in operations {
         if let Operation::AddRule { rule_name, .. } = operation
-            && policy.entries.get(rule_name).is_some_and(|entry| entry.endpoints.iter().all(has_ended))
+            && policy.entries.get(rule_name).is_some_and(is_over)
         {
             policy.entries.remove(rule_name);
         }
     }
     policy
+}
+
+/// Whether nothing of an entry is in force any more.
+pub(crate) fn is_over(entry: &Entry) -> bool {
+    let now = clock::now();
+    let has_ended = |endpoint: &Endpoint| {
+        let denies = matches!(&endpoint.traffic, Traffic::Rest(rest) if !rest.deny.is_empty());
+        !denies && endpoint.expires_at.is_some_and(|end| end <= now)
+    };
+    entry.endpoints.iter().all(has_ended)
 }
 
 fn undecided(code: Code, reason: &Reason) -> Refused {

@@ -83,8 +83,15 @@ fn by_grant(
     granted: &[Request],
     now: i64,
 ) -> Result<(), Refusal> {
-    let missing = matches!(refusal.reason, Reason::NoMatchingRule | Reason::LeaseExpired);
-    let Some(grant) = once.as_deref().filter(|_| missing) else { return Err(refusal) };
+    let missing = |refusal: &Refusal| matches!(refusal.reason, Reason::NoMatchingRule | Reason::LeaseExpired);
+    let Some(grant) = once.as_deref().filter(|_| missing(&refusal)) else { return Err(refusal) };
+    // Each by itself: behind an operation that has no rule may be one that a deny is about.
+    for request in granted.iter().filter(|request| !matches!(request.operation, Operation::Connect)) {
+        match enforced.snapshot.decide(request) {
+            Decision::Deny(denied) if !missing(&denied) => return Err(denied),
+            _ => {}
+        }
+    }
     // What is to be read by now was granted unread.
     let read = |request: &Request| {
         matches!(request.operation, Operation::Connect)

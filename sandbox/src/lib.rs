@@ -54,3 +54,4 @@ pub use namespace::{Doors, Namespace, Network};
 pub use running::{Ended, Handle, Running};
 pub use spec::{Entry, Filesystem, PlacedFile, Spec};
 pub use stage::stage_main;
+pub use sys::process::raise_descriptor_limit;

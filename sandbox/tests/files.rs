@@ -122,11 +122,11 @@ fn socket_files_of_the_machine_are_covered() {
         }
     }
     // One that the command makes itself is its own.
-    let own = directory.path().join("own");
-    let own = own.display();
+    // Each run by another name: what one leaves is outside to the next.
+    let own = format!("{}/own-$ARGV[0]", directory.path().display());
     let script = format!(
         "perl -e 'use IO::Socket::UNIX; unlink qq({own}); my $l = IO::Socket::UNIX->new(Local => qq({own}), Listen => 1) \
-         or die $!; print IO::Socket::UNIX->new(Peer => qq({own})) ? 1 : $!'"
+         or die $!; print IO::Socket::UNIX->new(Peer => qq({own})) ? 1 : $!' $(id -u)"
     );
     check(&[], &script, "1");
 }
@@ -152,11 +152,13 @@ fn run_is_empty_and_dev_is_small() {
 fn the_machines_settings_cannot_be_written() {
     let script = "for f in /proc/sys/kernel/core_pattern /proc/sys/net/ipv4/ip_forward /proc/sysrq-trigger \
                   /sys/kernel/mm/ksm/run /sys/power/state; do test -e $f && (echo x > $f) 2>/dev/null && echo wrote $f; done; \
-                  echo 0 > /proc/self/oom_score_adj && echo own";
-    // The last is the process's own, and unchanged.
-    check(&[], script, "own");
+                  (echo 0 > /proc/self/oom_score_adj) 2>/dev/null && echo wrote its own; \
+                  sleep 9 & (echo x > /proc/$!/mem) 2>/dev/null && echo wrote memory; true";
+    check(&[], script, "");
     let mounts = "awk '$2 ~ \"^/(sys|proc/)\" && $4 !~ \"^ro\"' /proc/mounts";
     check(&[], mounts, "");
+    // The machine's own lies below it.
+    check(&[], "awk '$2 == \"/proc\" { last = $4 } END { print substr(last, 1, 2) }' /proc/mounts", "ro");
 }
 
 #[test]

@@ -148,6 +148,25 @@ async fn files_are_confined_where_the_policy_says_so_and_nowhere_is_that_ignored
     assert!(output.status.code() == Some(2) && complaint.contains("filesystem_policy"), "{output:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_other_runs_keep_and_what_is_logged_is_not_the_commands() {
+    let confined = Confined::new(POLICY).await;
+    let mut other = confined.narrowgate(&["--quiet"]);
+    let mut other = other.args(["sh", "-c", "echo up; sleep 60"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(other.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next_line().await.unwrap().unwrap(), "up");
+    let log = confined.dir().join("audit.ocsf.jsonl");
+    let script = format!(
+        "cat ${{TMPDIR:-/tmp}}/narrowgate-*/*/* 2>/dev/null | wc -c; curl -sS -o /dev/null https://{HOST}/; \
+         wc -c < {log}; (: > {log}) 2>/dev/null && echo emptied",
+        log = log.display()
+    );
+    let ran = confined.run(&["bash", "-c", &script]).await;
+    assert_eq!(ran.stdout, "0\n0\n", "{ran:?}");
+    assert!(!confined.audit().is_empty());
+    other.kill().await.unwrap();
+}
+
 /// A run whose reviewer is at hand.
 struct Reviewed {
     confined: Confined,

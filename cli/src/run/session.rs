@@ -1,5 +1,6 @@
 //! From the line to the command's end: the namespace, the way out, the command, and what is said about it.
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
 
 use narrowgate_proxy::Doors;
@@ -7,7 +8,7 @@ use narrowgate_sandbox::{Ended as CommandEnded, Entry, Handle, Namespace, Runnin
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::report::Report;
-use super::way_out::Plan;
+use super::way_out::{Kept, Plan, WayOut};
 use super::{OnUserDenial, Run, place};
 use crate::args::Remote;
 use crate::environment::exports;
@@ -18,13 +19,39 @@ use crate::stack::within_grace;
 
 /// Runs the command to its end.
 pub(super) async fn run(mut run: Run, remote: Remote) -> Ended {
-    let signals = Signals::listen()?;
+    let mut signals = Signals::listen()?;
     let report = Report::start(run.quiet);
     let command = std::mem::take(&mut run.command);
+    let on_user_denial = run.on_user_denial;
+    // Until there is a command, a signal is for this program, also where it was typed. What was started is dropped.
+    let started = tokio::select! {
+        started = start(run, remote, command, &report) => started?,
+        signal = signals.any() => return Ok(Exit::Command(exit_code(signal))),
+    };
+    let Started { namespace, spec, way_out, kept } = started;
+    let ended = attend(namespace, spec, signals, &report, on_user_denial).await;
+    // First, so that what is denied until the very end is told of.
+    within_grace(way_out.shutdown()).await;
+    drop(kept);
+    report.conclude().await;
+    ended
+}
+
+/// All but the command.
+struct Started {
+    namespace: Namespace,
+    spec: Spec,
+    way_out: WayOut,
+    kept: Kept,
+}
+
+async fn start(mut run: Run, remote: Remote, command: Vec<OsString>, report: &Report) -> Result<Started, Failure> {
     let plan = Plan::new(&mut run, &remote, report.events())?;
     // Two processes are started for it meanwhile, and wait.
     let created = tokio::task::spawn_blocking(|| Namespace::create(&Entry::default())).await;
     let (namespace, doors) = created.map_err(Failure::undecided)?.map_err(Failure::invalid)?;
+    // The command must not be able to use up what reviewers reach the gateway by. It keeps the limit that it came with.
+    narrowgate_sandbox::raise_descriptor_limit();
     for lack in namespace.lacks() {
         report.say(lack);
     }
@@ -42,15 +69,8 @@ pub(super) async fn run(mut run: Run, remote: Remote) -> Ended {
         report.say(&format!("to review: . {}", path.display()));
     }
     let (host, port) = way_out.address();
-    let spec = place::spec(command, (&host, port), kept.path(), hidden, way_out.filesystem());
-    let ended = match spec {
-        Ok(spec) => attend(namespace, spec, signals, &report, run.on_user_denial).await,
-        Err(failure) => Err(failure),
-    };
-    // First, so that what is denied until the very end is told of.
-    within_grace(way_out.shutdown()).await;
-    report.conclude().await;
-    ended
+    let spec = place::spec(command, (&host, port), kept.path(), hidden, way_out.filesystem())?;
+    Ok(Started { namespace, spec, way_out, kept })
 }
 
 /// Starts the command and stays with it.
@@ -101,6 +121,11 @@ fn not_launched(error: &SandboxError) -> Ended {
     }
 }
 
+/// As a shell says that a signal ended a program.
+fn exit_code(signal: i32) -> u8 {
+    u8::try_from(signal.saturating_add(128)).unwrap_or(u8::MAX)
+}
+
 fn forward(handle: &Handle, signal: i32) {
     // It has ended, and its end is being waited for.
     let _ = handle.signal(signal);
@@ -133,17 +158,23 @@ impl Signals {
         Ok(Signals { each, terminal: std::io::stdin().is_terminal() })
     }
 
+    /// The next one.
+    async fn any(&mut self) -> i32 {
+        let arrived = std::future::poll_fn(|cx| {
+            for (number, signal) in &mut self.each {
+                if signal.poll_recv(cx).is_ready() {
+                    return std::task::Poll::Ready(*number);
+                }
+            }
+            std::task::Poll::Pending
+        });
+        arrived.await
+    }
+
+    /// The next one that the command has not had from the terminal.
     async fn next(&mut self) -> i32 {
         loop {
-            let arrived = std::future::poll_fn(|cx| {
-                for (number, signal) in &mut self.each {
-                    if signal.poll_recv(cx).is_ready() {
-                        return std::task::Poll::Ready(*number);
-                    }
-                }
-                std::task::Poll::Pending
-            });
-            let number = arrived.await;
+            let number = self.any().await;
             let typed = [SignalKind::interrupt(), SignalKind::quit()].iter().any(|kind| kind.as_raw_value() == number);
             if !(typed && self.terminal) {
                 return number;

@@ -1,5 +1,7 @@
 //! The command's way out: a proxy at the doors of its namespace, with a gateway of its own or somebody else's.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use narrowgate_core::policy::{Filesystem, Policy};
@@ -13,7 +15,7 @@ use crate::args::Remote;
 use crate::client::segment;
 use crate::exit::Failure;
 use crate::stack::{Listen, Setup, Stack};
-use crate::{files, plugins, solver};
+use crate::{files, plugins};
 
 /// What is known before anything is started.
 pub(super) enum Plan {
@@ -30,6 +32,11 @@ pub(super) enum Kept {
     /// Until the command ends.
     Until(TempDir),
 }
+
+/// What lies beside a token where the token is a gateway's own.
+const OF_A_GATEWAY: [&str; 4] = ["narrowgate.db", "narrowgate.lock", "reviewer.token", "admin.token"];
+/// Where `up` keeps such things if nobody says otherwise.
+const USUAL_DATA: &str = ".narrowgate";
 
 impl Kept {
     pub(super) fn path(&self) -> &Path {
@@ -48,11 +55,36 @@ impl Kept {
                 Ok(Kept::For(path))
             }
             None => {
-                let dir = tempfile::Builder::new().prefix("narrowgate-").tempdir();
+                let dir = tempfile::Builder::new().prefix("run-").tempdir_in(own_directory()?);
                 dir.map(Kept::Until).map_err(|error| Failure::undecided(format!("no temporary directory: {error}")))
             }
         }
     }
+}
+
+impl Kept {
+    /// What covers it: with it, what other runs of this user keep, those that are yet to come included.
+    fn covered(&self) -> PathBuf {
+        match self {
+            Kept::For(path) => path.clone(),
+            Kept::Until(dir) => dir.path().parent().unwrap_or(dir.path()).to_owned(),
+        }
+    }
+}
+
+/// One directory for what all runs of this user keep, which nobody else can have made.
+fn own_directory() -> Result<PathBuf, Failure> {
+    let failed = |path: &Path, error: std::io::Error| Failure::invalid(format!("{}: {error}", path.display()));
+    let process = Path::new("/proc/self");
+    let user = fs::metadata(process).map_err(|error| failed(process, error))?.uid();
+    let path = std::env::temp_dir().join(format!("narrowgate-{user}"));
+    files::private_dir(&path)?;
+    let found = fs::symlink_metadata(&path).map_err(|error| failed(&path, error))?;
+    if !found.is_dir() || found.uid() != user || found.mode() & 0o077 != 0 {
+        let problem = "not a directory of yours that nobody else can read; remove it, or give --data";
+        return Err(Failure::invalid(format!("{}: {problem}", path.display())));
+    }
+    Ok(path)
 }
 
 /// What was started.
@@ -97,7 +129,8 @@ impl Plan {
             credentials: files::credentials(run.credentials.as_deref())?,
             lease: run.lease,
             plugins,
-            solver: solver::find()?,
+            // A solver is a program that this process would start, from where the command may be able to write.
+            solver: None,
             listen: Listen::At(([127, 0, 0, 1], 0).into()),
             gateway_listen: run.gateway_listen,
             resolve: std::mem::take(&mut run.resolve),
@@ -108,12 +141,22 @@ impl Plan {
         Ok(Plan::Own(Box::new(setup), kept))
     }
 
-    /// What the command must not see.
+    /// What the command must not see, once everything is started.
     pub(super) fn hidden(&self) -> Vec<PathBuf> {
-        match self {
-            Plan::Own(_, kept) => vec![kept.path().to_owned()],
-            Plan::Remote(_, kept, token) => vec![kept.path().to_owned(), token.clone()],
+        let (kept, audit_log) = match self {
+            Plan::Own(setup, kept) => (kept, &setup.audit_log),
+            Plan::Remote(config, kept, _) => (kept, &config.audit_log),
+        };
+        let mut hidden = vec![kept.covered()];
+        hidden.extend(audit_log.iter().filter(|log| !log.starts_with(kept.path())).cloned());
+        let usual = Path::new(USUAL_DATA);
+        hidden.extend(usual.is_dir().then(|| usual.to_owned()));
+        if let Plan::Remote(_, _, token) = self {
+            // With a sandbox's token may lie those of the ones who decide.
+            let beside = token.parent().filter(|dir| OF_A_GATEWAY.iter().any(|name| dir.join(name).exists()));
+            hidden.push(beside.map_or_else(|| token.clone(), Path::to_owned));
         }
+        hidden
     }
 
     /// Starts it at the doors.

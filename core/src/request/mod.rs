@@ -62,6 +62,10 @@ impl Method {
         if !text.bytes().all(is_token_byte) {
             return refuse("a method is a token of letters, digits and !#$%&'*+-.^_`|~");
         }
+        // A rule that names it is about every method.
+        if text == "*" {
+            return refuse("no origin knows the method '*'");
+        }
         if text == "CONNECT" || text == "TRACE" {
             return refuse("not a method that is forwarded");
         }

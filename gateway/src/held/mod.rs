@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 
 use crate::clock;
 use crate::failure::Failure;
-use crate::judge::{Fit, Judgement, Lasting, Refused};
+use crate::judge::{Fit, Judgement, Lasting, Refused, is_over};
 use crate::service::Service;
 use crate::store::{HeldRow, NewProposal, VersionRow};
 use crate::submit::subject;
@@ -104,7 +104,8 @@ fn steps(active_yaml: &str, operation: Operation) -> Vec<Operation> {
     let Operation::AddRule { rule_name, rule } = &operation else { return vec![operation] };
     let Ok(policy) = Policy::parse(active_yaml, "the active policy", Role::Policy) else { return vec![operation] };
     match policy.entries.get(rule_name) {
-        Some(entry) if entry != rule && endless(entry) == endless(rule) => {
+        // What is over makes way by itself.
+        Some(entry) if entry != rule && endless(entry) == endless(rule) && !is_over(entry) => {
             vec![Operation::RemoveRule { rule_name: rule_name.clone() }, operation]
         }
         _ => vec![operation],

@@ -66,6 +66,7 @@ fn arrange(order: &Order, contents: &[u8]) -> Result<Vec<PathBuf>, SandboxError>
     mounts::read_only_below(Path::new("/sys"))?;
     mounts::dev()?;
     mounts::no_devices()?;
+    mounts::no_kernel_files()?;
     let mut replaced = Replaced::default();
     // Sockets of the machine's services are in there.
     replaced.cover_directory(Path::new("/run"), 0o755)?;

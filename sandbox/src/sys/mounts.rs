@@ -27,7 +27,7 @@ pub(crate) fn make_private() -> Result<(), SandboxError> {
 /// be reached from here cannot be reached by the command either.
 pub(crate) fn no_devices() -> Result<(), SandboxError> {
     let kernels = ["/dev", "/proc", "/sys"];
-    for (point, flags) in mounted()? {
+    for Mounted { point, flags, .. } in mounted()? {
         if kernels.iter().any(|kernel| point.starts_with(kernel)) {
             continue;
         }
@@ -41,6 +41,29 @@ pub(crate) fn no_devices() -> Result<(), SandboxError> {
     Ok(())
 }
 
+/// What the kernel tells and takes elsewhere than in `/proc` and `/sys`, as in a directory for another root: to root, it is
+/// a way to this machine, and to anyone it shows other processes.
+pub(crate) fn no_kernel_files() -> Result<(), SandboxError> {
+    let own = ["/proc", "/sys", "/dev"];
+    let kernels = |kind: &str| KERNEL_FILES.contains(&kind) || kind.starts_with("cgroup");
+    for Mounted { point, kind, .. } in mounted()? {
+        if !kernels(&kind) || own.iter().any(|own| point.starts_with(own)) {
+            continue;
+        }
+        let covered = match fs::metadata(&point) {
+            Ok(data) if data.is_dir() => mount(TMPFS, &point, TMPFS, HARMLESS | MountFlags::RDONLY, None),
+            Ok(_) => mount_bind_recursive("/dev/null", &point),
+            Err(_) => continue,
+        };
+        covered.map_err(|errno| files(&point, errno))?;
+    }
+    Ok(())
+}
+
+/// Kinds of file systems that are no files but the kernel.
+const KERNEL_FILES: [&str; 9] =
+    ["proc", "sysfs", "debugfs", "tracefs", "securityfs", "configfs", "efivarfs", "bpf", "binfmt_misc"];
+
 /// Directories that were replaced, and are writable until they are sealed.
 #[derive(Debug, Default)]
 pub(crate) struct Replaced {
@@ -50,6 +73,10 @@ pub(crate) struct Replaced {
 impl Replaced {
     /// Covers a directory or a file by an empty one.
     pub(crate) fn hide(&mut self, path: &Path) -> Result<(), SandboxError> {
+        let covered = ["/run", "/var/run", "/dev"].iter().any(|covered| path.starts_with(covered));
+        if covered && fs::symlink_metadata(path).is_err() {
+            return Ok(());
+        }
         let path = fs::canonicalize(path).map_err(|error| SandboxError::Files {
             what: format!("{} (to be hidden)", path.display()),
             reason: format!("{error}; what is not there cannot be covered"),
@@ -183,8 +210,7 @@ pub(crate) fn empty_directory_in_run(path: &Path) -> Result<(), SandboxError> {
     empty_directory(path, 0o700)
 }
 
-/// A `/proc` of this namespace's processes, of which only what belongs to a process can be written: to root, the rest
-/// is this machine's.
+/// A `/proc` of this namespace's processes, of which nothing can be written: to root, most of it is this machine's.
 pub(crate) fn proc() -> Result<(), SandboxError> {
     let proc = Path::new("/proc");
     let flags = HARMLESS | MountFlags::NOEXEC;
@@ -206,23 +232,32 @@ pub(crate) fn proc() -> Result<(), SandboxError> {
             read_only(&path, flags)?;
         }
     }
-    Ok(())
+    // Nor what belongs to a process: another one's memory is in there.
+    read_only(proc, flags)
 }
 
 /// Everything mounted at or below a path becomes read-only.
 pub(crate) fn read_only_below(path: &Path) -> Result<(), SandboxError> {
-    let below = mounted()?.into_iter().filter(|(point, _)| point.starts_with(path));
-    below.into_iter().try_for_each(|(point, flags)| read_only(&point, flags))
+    let below = mounted()?.into_iter().filter(|mounted| mounted.point.starts_with(path));
+    below.into_iter().try_for_each(|mounted| read_only(&mounted.point, mounted.flags))
 }
 
-/// Mount points, and of their flags those that a namespace may not take away.
-fn mounted() -> Result<Vec<(PathBuf, MountFlags)>, SandboxError> {
+/// Something that is mounted.
+struct Mounted {
+    point: PathBuf,
+    /// Those that a namespace may not take away.
+    flags: MountFlags,
+    /// `ext4`, `proc`, …
+    kind: String,
+}
+
+fn mounted() -> Result<Vec<Mounted>, SandboxError> {
     let table = Path::new("/proc/self/mountinfo");
     let text = fs::read(table).map_err(|error| files(table, error))?;
     Ok(text.split(|byte| *byte == b'\n').filter_map(mount_line).collect())
 }
 
-fn mount_line(line: &[u8]) -> Option<(PathBuf, MountFlags)> {
+fn mount_line(line: &[u8]) -> Option<Mounted> {
     let mut fields = line.split(|byte| *byte == b' ').skip(4);
     let (point, options) = (fields.next()?, fields.next()?);
     let flags = options.split(|byte| *byte == b',').map(|option| match option {
@@ -235,7 +270,13 @@ fn mount_line(line: &[u8]) -> Option<(PathBuf, MountFlags)> {
         b"relatime" => MountFlags::RELATIME,
         _ => MountFlags::empty(),
     });
-    Some((PathBuf::from(OsString::from_vec(unescape(point))), flags.fold(MountFlags::empty(), MountFlags::union)))
+    // After as many optional fields as there are.
+    let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
+    Some(Mounted {
+        point: PathBuf::from(OsString::from_vec(unescape(point))),
+        flags: flags.fold(MountFlags::empty(), MountFlags::union),
+        kind: String::from_utf8_lossy(kind).into_owned(),
+    })
 }
 
 /// `\040` and its like.

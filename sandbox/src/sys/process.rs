@@ -12,8 +12,8 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 use rustix::net::AddressFamily;
 use rustix::process::{
-    DumpableBehavior, Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process, pidfd_open,
-    set_dumpable_behavior, set_parent_process_death_signal,
+    DumpableBehavior, Pid, PidfdFlags, Resource, Signal, WaitOptions, WaitStatus, getrlimit, kill_process, pidfd_open,
+    set_dumpable_behavior, set_parent_process_death_signal, setrlimit,
 };
 
 use crate::error::SandboxError;
@@ -145,4 +145,12 @@ fn pid(child: &Child) -> Result<Pid, Errno> {
 
 fn from_nix(errno: nix::errno::Errno) -> Errno {
     Errno::from_raw_os_error(errno as i32)
+}
+
+/// Lets this process have as many files open as it may. What it started before keeps the limit that it has.
+pub fn raise_descriptor_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Refused, it stays as it was: enough for a few hundred connections.
+    let _ = setrlimit(Resource::Nofile, limit);
 }

@@ -117,7 +117,11 @@ fn arguments() -> Built<Vec<(i64, Vec<SeccompRule>)>> {
     });
     // Typing for whoever owns the terminal. The kernel looks at 32 bits of the request; so does the filter.
     let ioctl = [TIOCSTI, TIOCLINUX].map(|request| rule(&[(1, Op::Eq, request)]));
+    // The process group reaches beyond the namespace.
+    let group = |which: u64| Ok(vec![rule(&[(0, Op::Eq, which)])?]);
     Ok(vec![
+        (libc::SYS_setpriority, group(1)?), // PRIO_PGRP
+        (libc::SYS_ioprio_set, group(2)?),  // IOPRIO_WHO_PGRP
         (libc::SYS_clone, clone.into_iter().collect::<Built<_>>()?),
         (libc::SYS_ioctl, ioctl.into_iter().collect::<Built<_>>()?),
     ])

@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 /// Paths of sockets that there are names for, in this network namespace and in those of all processes that this user
@@ -28,7 +29,16 @@ pub(crate) fn bound() -> io::Result<Vec<OsString>> {
     // Whoever bound a relative path did so in its working directory, which it is likely to be in still.
     let in_each = |name| directories.iter().map(move |directory| directory.join(name).into_os_string());
     let anywhere = relative.iter().flat_map(in_each);
-    Ok(absolute.iter().cloned().chain(anywhere).collect())
+    let bound: BTreeSet<OsString> = absolute.iter().cloned().chain(anywhere).collect();
+    // A socket that was linked or renamed after it was bound, as OpenSSH does, is in the same directory most often.
+    let beside: BTreeSet<&Path> = bound.iter().filter_map(|name| Path::new(name).parent()).collect();
+    let beside = beside.into_iter().filter_map(|directory| fs::read_dir(directory).ok());
+    let beside = beside.flat_map(|entries| entries.flatten().filter(is_socket)).map(|entry| entry.path().into());
+    Ok(bound.iter().cloned().chain(beside).collect::<BTreeSet<_>>().into_iter().collect())
+}
+
+fn is_socket(entry: &fs::DirEntry) -> bool {
+    entry.file_type().is_ok_and(|kind| kind.is_socket())
 }
 
 fn names(table: &Path) -> io::Result<BTreeSet<OsString>> {

@@ -30,7 +30,10 @@ impl Canary {
         let name = format!("narrowgate-canary-{}-{}", std::process::id(), tcp.local_addr().expect("bound").port());
         let named = UnixListener::bind_addr(&UnixAddr::from_abstract_name(&name).expect("a name")).expect("a socket");
         let path = dir.join("canary.sock");
-        let at_path = UnixListener::bind(&path).expect("a socket");
+        // Bound under another name, as OpenSSH does: the kernel's table goes on saying that one.
+        let bound = dir.join("canary.sock.new");
+        let at_path = UnixListener::bind(&bound).expect("a socket");
+        std::fs::rename(&bound, &path).expect("a file");
         let canary = Canary {
             tcp: tcp.local_addr().expect("bound"),
             tcp6: tcp6.as_ref().map(|listener| listener.local_addr().expect("bound")),
