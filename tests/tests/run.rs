@@ -162,7 +162,8 @@ async fn what_other_runs_keep_and_what_is_logged_is_not_the_commands() {
         log = log.display()
     );
     let ran = confined.run(&["bash", "-c", &script]).await;
-    assert_eq!(ran.stdout, "0\n0\n", "{ran:?}");
+    // Not even read: it is covered by a file that nobody may open.
+    assert_eq!(ran.stdout, "0\n", "{ran:?}");
     assert!(!confined.audit().is_empty());
     other.kill().await.unwrap();
 }
