@@ -113,7 +113,7 @@ async fn it_finds_its_way_out_and_no_secret() {
     assert_eq!(run(&format!("ls -A {}; env | grep -c NARROWGATE_TOKEN_FILE", data.display())).await, "0\n");
     let outside = fs::read_to_string(data.join("reviewer.token")).unwrap();
     let searched =
-        run(&format!("grep -rs '{}' /tmp /etc /root /home /proc/*/environ 2>/dev/null | head -1", outside.trim()))
+        run(&format!("grep -rs '{}' . .. /etc /run /dev/shm /proc/*/environ 2>/dev/null | head -1", outside.trim()))
             .await;
     assert_eq!(searched, "");
 }
