@@ -148,9 +148,10 @@ fn a_terminal_passes_through() {
         let probe = probe(user, &[]);
         let words: Vec<_> = std::iter::once(probe.get_program()).chain(probe.get_args()).collect();
         let line: Vec<_> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-        let line = format!("{} {command}", line.join(" "));
+        // A shell that stayed between would be interrupted too, and its end would be the answer.
+        let line = format!("exec {} {command}", line.join(" "));
         let mut script = Command::new("script");
-        script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+        script.env("SHELL", "/bin/sh").args(["--quiet", "--return", "--command", &line, "/dev/null"]);
         let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let mut said = String::new();
