@@ -435,6 +435,14 @@ fn requests_at_a_plugins_host_are_what_they_mean() {
     );
 }
 
+/// A rule about requests asks for each action that they can be, whatever another rule says of that action.
+#[test]
+fn what_a_rule_about_requests_asked_for_is_not_lost_to_another() {
+    let merge = |wanted: &str| format!("action: \"forge::pulls.merge\", where: {{ {wanted} }}");
+    let bound = "permit(principal, action == Action::\"forge::pulls.merge\", resource) when { context.forge.force };";
+    check(&rules(&[&merge("number: 7"), "method: PUT, path: /**"]), bound, &[], &one(&merge("force: true")));
+}
+
 #[test]
 fn of_several_the_one_nearest_the_denials() {
     let bound =

@@ -1,6 +1,8 @@
 //! One thing of what was asked for, put back: the steps that a repair must not leave open.
 
-use narrowgate_core::policy::{Allow, Endpoint, Entry, RestRule, Rule, Traffic};
+use std::collections::BTreeMap;
+
+use narrowgate_core::policy::{Allow, Endpoint, Entry, OperationRule, RestRule, Rule, Traffic};
 
 use super::grow::restored;
 
@@ -47,16 +49,17 @@ fn of_endpoint(endpoint: &Endpoint, asked: &Entry) -> Vec<Endpoint> {
         with(&|rest| drop(rest.deny.remove(gone)));
     }
     let Allow::Rules(rules) = &rest.allow else { return out };
-    for wider in asked.endpoints.iter().flat_map(rules_of) {
-        let mut more = rules.clone();
-        more.push(wider.clone());
-        with(&|rest| rest.allow = Allow::Rules(more.clone()));
-        for (at, rule) in rules.iter().enumerate() {
-            for relaxed in relaxed(rule, wider) {
-                let changed = rules.iter().enumerate().map(|(n, rule)| if n == at { &relaxed } else { rule }).cloned();
-                let changed: Vec<Rule> = changed.collect();
-                with(&|rest| rest.allow = Allow::Rules(changed.clone()));
+    let wider = || asked.endpoints.iter().flat_map(rules_of);
+    for more in wider() {
+        with(&|rest| rest.allow = Allow::Rules([rules.as_slice(), std::slice::from_ref(more)].concat()));
+    }
+    for (at, rule) in rules.iter().enumerate() {
+        for to in wider().flat_map(|wider| relaxed(rule, wider)).chain(freed(rule)) {
+            let mut changed = rules.clone();
+            if let Some(slot) = changed.get_mut(at) {
+                *slot = to;
             }
+            with(&|rest| rest.allow = Allow::Rules(changed.clone()));
         }
     }
     out
@@ -77,6 +80,14 @@ fn relaxed(rule: &Rule, wider: &Rule) -> Vec<Rule> {
         }
         _ => Vec::new(),
     }
+}
+
+/// An action's rule without a condition on one of its attributes: a rule about requests, or a preset, may have asked for
+/// the action whatever its attributes are.
+fn freed(rule: &Rule) -> Vec<Rule> {
+    let Rule::Operation(rule) = rule else { return Vec::new() };
+    let Ok(anyhow) = OperationRule::new(rule.action(), BTreeMap::new()) else { return Vec::new() };
+    rule.attributes.keys().flat_map(|name| restored(rule, &anyhow, name)).map(Rule::Operation).collect()
 }
 
 fn rules_of(endpoint: &Endpoint) -> &[Rule] {
