@@ -86,7 +86,7 @@ fn is_within(policy: &Policy, bound: &Ceiling) -> bool {
     match prove(&compiled(policy), bound, &Options::default()).verdict {
         Verdict::Within(_) => true,
         Verdict::Exceeds(_) => false,
-        other => panic!("{other:?}"),
+        other => panic!("{other:?}\n{}\n{}", policy.to_yaml(), bound.compiled().text()),
     }
 }
 

@@ -333,16 +333,25 @@ fn impossible_among(set: &SmolStr, list: &Arc<[SmolStr]>, vars: &BTreeSet<&Var>)
         Cond::all([empty(true), among(list, false)]),
         Cond::all([empty(false), among(list, true), none_of(&mut list.iter())]),
     ];
+    // What any list names counts, whether or not a rule asks for it alone: it is what tells two lists apart.
+    let named: BTreeSet<&SmolStr> = vars
+        .iter()
+        .flat_map(|var| match var {
+            Var::Member(of, element) if of == set => std::slice::from_ref(element),
+            Var::Among(of, others) if of == set => others.as_ref(),
+            _ => &[],
+        })
+        .collect();
+    for element in named.into_iter().filter(|element| !list.contains(element)) {
+        out.push(Cond::all([among(list, true), is(Var::Member(set.clone(), element.clone()), true)]));
+    }
     for var in vars {
-        match var {
-            Var::Member(of, element) if of == set && !list.contains(element) => {
-                out.push(Cond::all([among(list, true), is((*var).clone(), true)]));
-            }
-            Var::Among(of, other) if of == set && other != list => {
-                let mut beyond = list.iter().filter(|element| !other.contains(*element));
-                out.push(Cond::all([among(list, true), among(other, false), none_of(&mut beyond)]));
-            }
-            _ => {}
+        if let Var::Among(of, other) = var
+            && of == set
+            && other != list
+        {
+            let mut beyond = list.iter().filter(|element| !other.contains(*element));
+            out.push(Cond::all([among(list, true), among(other, false), none_of(&mut beyond)]));
         }
     }
     // An element that only these name may be in an empty set as little as any.
