@@ -17,10 +17,9 @@ use super::steps::steps;
 use super::{Grounds, LONGEST, NoRepair, meet, read_back};
 use crate::ceiling::Ceiling;
 use crate::lower::{Cube, Env, Var};
-use crate::prove::{Options, prove};
+use crate::prove::Options;
 use crate::side::{Index, Side};
 use crate::solve::{Budget, find_uncovered};
-use crate::verdict::Verdict;
 
 /// So many lists of executables are compared.
 const BINARIES: usize = 6;
@@ -62,7 +61,7 @@ pub(super) fn one(
         for pieces in [tidied, pieces] {
             if let Some(entry) = put_together(entry, &binaries, &pieces)
                 && task.base != Some(&entry)
-                && task.is_sound(&entry)
+                && task.is_sound(&entry, limits)
             {
                 found.push((binaries, pieces, entry));
                 break;
@@ -82,15 +81,13 @@ pub(super) fn one(
         (hits, near)
     };
     // Maximal ones first, then the nearest; the first of equals is the one that changes executables least.
-    let maximal: Vec<bool> = (0..found.len())
-        .map(|at| {
-            let others = found.iter().enumerate().filter(|(other, _)| *other != at);
-            !others.clone().any(|(other, (_, _, wide))| {
-                let narrow = found.get(at).map(|(_, _, entry)| entry);
-                narrow.is_some_and(|narrow| task.is_part(narrow, wide) && (other < at || !task.is_part(wide, narrow)))
-            })
-        })
-        .collect();
+    let mut maximal = Vec::new();
+    for (at, (_, _, narrow)) in found.iter().enumerate() {
+        let mut others = found.iter().enumerate().filter(|(other, _)| *other != at);
+        maximal.push(!others.any(|(other, (_, _, wide))| {
+            task.is_part(narrow, wide, limits) && (other < at || !task.is_part(wide, narrow, limits))
+        }));
+    }
     let best = found.into_iter().zip(maximal).filter(|(_, maximal)| *maximal).map(|(one, _)| one).rev();
     let best = best.max_by_key(score).map(|(_, _, entry)| entry).ok_or(NoRepair::NotExpressible)?;
     Ok(task.widened(best, limits))
@@ -282,10 +279,9 @@ impl Task<'_> {
 
     /// Whether `entry` may be offered: it allows something, is proven within in its place, proven a part of what was
     /// asked for, and takes nothing away that is allowed beside it.
-    fn is_sound(&self, entry: &Entry) -> bool {
-        let within = |entries: BTreeMap<String, Entry>, bound: &Ceiling| {
-            self.compiled(entries)
-                .is_some_and(|policy| matches!(prove(&policy, bound, self.options).verdict, Verdict::Within(_)))
+    fn is_sound(&self, entry: &Entry, limits: &mut Limits) -> bool {
+        let within = |entries: BTreeMap<String, Entry>, bound: &Ceiling, limits: &mut Limits| {
+            self.compiled(entries).is_some_and(|policy| limits.is_within(&policy, bound, self.options))
         };
         let others = || self.policy.entries.iter().filter(|(key, _)| *key != self.key);
         let mut beside = self.denies.clone();
@@ -297,11 +293,11 @@ impl Task<'_> {
         before.extend(self.denies.get(self.key).map(|entry| (self.key.to_owned(), entry.clone())));
         let after = self.compiled(replaced).and_then(|policy| Ceiling::new(policy).ok());
         let nothing = Ceiling::parse_over("forbid(principal, action, resource);", "nothing.cedar", self.schema());
-        let is_empty = nothing.is_ok_and(|nothing| within(beside.clone(), &nothing));
+        let is_empty = nothing.is_ok_and(|nothing| within(beside.clone(), &nothing, limits));
         !is_empty
-            && within(beside, self.ceiling)
-            && self.is_part(entry, self.entry)
-            && (!before_allowed || after.is_some_and(|after| within(before, &after)))
+            && within(beside, self.ceiling, limits)
+            && self.is_part(entry, self.entry, limits)
+            && (!before_allowed || after.is_some_and(|after| within(before, &after, limits)))
     }
 
     /// The same, with everything put back that can be, one thing at a time: what the search took away for the sake of
@@ -315,8 +311,8 @@ impl Task<'_> {
 
     fn wider(&self, entry: &Entry, limits: &mut Limits) -> Option<Entry> {
         steps(entry, self.entry).into_iter().find(|wider| {
-            let is_wider = limits.take() && self.is_part(entry, wider) && !self.is_part(wider, entry);
-            is_wider && self.is_sound(wider) && self.can_be_posted(wider)
+            let is_wider = limits.take() && self.is_part(entry, wider, limits) && !self.is_part(wider, entry, limits);
+            is_wider && self.is_sound(wider, limits) && self.can_be_posted(wider)
         })
     }
 
@@ -327,10 +323,10 @@ impl Task<'_> {
     }
 
     /// Whether `narrow` is proven to allow nothing that `wide` does not.
-    fn is_part(&self, narrow: &Entry, wide: &Entry) -> bool {
+    fn is_part(&self, narrow: &Entry, wide: &Entry, limits: &mut Limits) -> bool {
         let bound = self.alone(wide).and_then(|wide| Ceiling::new(wide).ok());
         let (Some(narrow), Some(bound)) = (self.alone(narrow), bound) else { return false };
-        matches!(prove(&narrow, &bound, self.options).verdict, Verdict::Within(_))
+        limits.is_within(&narrow, &bound, self.options)
     }
 
     /// Decided by the solver on the entry as it was: does the ceiling have anything of it?

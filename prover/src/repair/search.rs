@@ -61,6 +61,18 @@ impl Limits {
         self.ran_out |= !left;
         left
     }
+
+    /// Whether that is proven. No answer is none that anything may be built on, and something is left open by it.
+    pub(super) fn is_within(&mut self, policy: &Compiled, bound: &Ceiling, options: &Options) -> bool {
+        match prove(policy, bound, options).verdict {
+            Verdict::Within(_) => true,
+            Verdict::Exceeds(_) => false,
+            Verdict::Unsupported(_) | Verdict::Inconclusive(_) | Verdict::Disagree(_) => {
+                self.ran_out = true;
+                false
+            }
+        }
+    }
 }
 
 /// Everything that is the same for all pieces of an entry.
@@ -119,7 +131,7 @@ impl<'a> Search<'a> {
         };
         let bound = compiled(wide).and_then(|wide| Ceiling::new(wide).ok());
         let (Some(narrow), Some(bound), true) = (compiled(narrow), bound, self.limits.take()) else { return false };
-        matches!(prove(&narrow, &bound, self.options).verdict, Verdict::Within(_))
+        self.limits.is_within(&narrow, &bound, self.options)
     }
 
     fn best(&self, found: Vec<Piece>) -> Option<Piece> {
@@ -319,23 +331,25 @@ impl<'a> Search<'a> {
         let budget = || {
             Budget::new(self.options.max_states / 8, self.limits.deadline).cancelled_by(self.options.cancel.as_ref())
         };
-        let Ok(side) = Side::of(&compiled, &mut budget()) else { return Obstacle::Unknown };
+        let Ok(side) = Side::of(&compiled, &mut budget()) else { return self.unknown() };
         match in_the_way(&side, self.ceiling.side(), budget()) {
             Ok(None) => Obstacle::Nothing,
             // The universe of the solver is a little larger than what can be sent. The prover knows what to put aside.
-            Ok(Some((_, false))) if self.is_within(&compiled) => Obstacle::Nothing,
+            Ok(Some((_, false))) if self.limits.is_within(&compiled, self.ceiling, self.options) => Obstacle::Nothing,
             Ok(Some((obstacle, _))) => obstacle,
-            Err(()) => Obstacle::Unknown,
+            Err(()) => self.unknown(),
         }
+    }
+
+    /// No answer within the bounds of one question: what is left open by it may fit.
+    fn unknown(&mut self) -> Obstacle<'a> {
+        self.limits.ran_out = true;
+        Obstacle::Unknown
     }
 
     fn compiled(&self, entries: BTreeMap<String, Entry>) -> Option<Compiled> {
         let policy = Policy { entries, ..Policy::default() };
         Compiled::policy_over(&policy, Role::Policy, self.ceiling.compiled().schema()).ok()
-    }
-
-    fn is_within(&self, policy: &Compiled) -> bool {
-        matches!(prove(policy, self.ceiling, self.options).verdict, Verdict::Within(_))
     }
 }
 
