@@ -1,6 +1,7 @@
 //! The command line: what can be said, and which file answers.
 
-use clap::{Args, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::exit::Ended;
 use crate::{
@@ -34,6 +35,9 @@ pub(crate) struct Remote {
     /// A file that holds the bearer token of your role
     #[arg(long, global = true, value_name = "FILE", env = "NARROWGATE_TOKEN_FILE")]
     pub(crate) token_file: Option<std::path::PathBuf>,
+    /// Whether the line itself names the gateway, not the environment.
+    #[arg(skip)]
+    pub(crate) on_line: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -61,6 +65,17 @@ enum Verb {
 }
 
 impl Cli {
+    /// What the line says; where it says nothing that makes sense, or asks for help, this ends the program.
+    pub(crate) fn read() -> Cli {
+        let matches = Cli::command().get_matches();
+        let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        cli.remote.on_line = is_on_line(&matches, "gateway");
+        if let (Verb::Run(run), Some((_, matches))) = (&mut cli.verb, matches.subcommand()) {
+            run.own_gateway = run::OF_ITS_OWN_GATEWAY.into_iter().find(|id| is_on_line(matches, id));
+        }
+        cli
+    }
+
     /// Does what the line says.
     pub(crate) fn run(self) -> Ended {
         let remote = &self.remote;
@@ -88,12 +103,26 @@ impl Cli {
     }
 }
 
+/// Neither the environment's nor a default.
+fn is_on_line(matches: &ArgMatches, id: &str) -> bool {
+    matches.value_source(id) == Some(ValueSource::CommandLine)
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_that_are_looked_up_by_name_are_there() {
+        let cli = Cli::command();
+        let run = cli.find_subcommand("run").unwrap();
+        for id in run::OF_ITS_OWN_GATEWAY {
+            assert!(run.get_arguments().any(|argument| argument.get_id() == id), "{id}");
+        }
     }
 }

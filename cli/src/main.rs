@@ -39,14 +39,12 @@ mod version;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
     // Started again by itself, to confine a command: before there is a second thread.
     if let Some(code) = narrowgate_sandbox::stage_main(std::env::args_os()) {
         return code;
     }
-    let exit = args::Cli::parse().run().unwrap_or_else(|failure| {
+    let exit = args::Cli::read().run().unwrap_or_else(|failure| {
         output::complain(&failure);
         failure.exit()
     });

@@ -77,18 +77,37 @@ pub(crate) fn aside(text: impl Display) {
 pub(crate) fn plain(text: &str) -> String {
     text.chars()
         .flat_map(|c| {
-            let hidden = c.is_control()
-                || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-                    | '\u{feff}' | '\u{e0000}'..='\u{e007f}');
-            let escaped: Vec<char> = if hidden { c.escape_unicode().collect() } else { vec![c] };
+            let escaped: Vec<char> = if is_unseen(c) { c.escape_unicode().collect() } else { vec![c] };
             escaped
         })
         .collect()
 }
 
+/// Whether a terminal acts on it, or shows nothing for it, or puts what follows elsewhere.
+fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+}
+
 fn to_json(value: &impl Serialize, pretty: bool) -> Result<String, Failure> {
     let text = if pretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
-    text.map_err(|error| Failure::undecided(format!("could not write the answer as JSON: {error}")))
+    let text = text.map_err(|error| Failure::undecided(format!("could not write the answer as JSON: {error}")))?;
+    Ok(unseen_escaped(&text))
+}
+
+/// The same JSON. What is unseen is in strings only, but for the ends of lines between them; JSON is read by people too.
+fn unseen_escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c == '\n' || !is_unseen(c) {
+            out.push(c);
+            continue;
+        }
+        let mut units = [0; 2];
+        out.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+    }
+    out
 }
 
 fn written(result: std::io::Result<()>) -> Result<(), Failure> {
@@ -107,5 +126,11 @@ mod tests {
         assert_eq!(plain("docs \u{1b}[2J\nok"), "docs \\u{1b}[2J\\u{a}ok");
         assert_eq!(plain("a\u{202e}b"), "a\\u{202e}b");
         assert_eq!(plain("größer"), "größer");
+        let said = "a\u{202e}b\u{9b}c\u{7f}\n\u{e0041}ö\u{1f600}";
+        for pretty in [false, true] {
+            let json = to_json(&[said], pretty).unwrap();
+            assert!(json.contains(r"a\u202eb\u009bc\u007f\n\udb40\udc41ö😀"), "{json}");
+            assert_eq!(serde_json::from_str::<Vec<String>>(&json).unwrap(), [said]);
+        }
     }
 }

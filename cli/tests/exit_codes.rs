@@ -99,6 +99,9 @@ fn invalid_input_is_named() {
             2,
             &["secret.yaml:3:", "/credentials/0/token", "nothing secret"],
         ),
+        (&["run", "--gateway", &nobody, "--", "true"], 2, &["--token-file"]),
+        (&["run", "--gateway", &nobody, "--policy", "policy.yaml", "--", "true"], 2, &["--policy", "--gateway"]),
+        (&["run", "--gateway-listen", "127.0.0.1:0", "--gateway", &nobody, "--", "true"], 2, &["--gateway-listen"]),
         (&["gateway", "--data", "data", "--listen", "0.0.0.0:0"], 2, &["loopback"]),
         (&["gateway", "--data", "data", "--tls-cert", "x.pem"], 2, &["--tls-key"]),
     ];

@@ -79,6 +79,25 @@ async fn the_terminal_is_the_commands() {
     assert_eq!(ran.code, 5, "{ran:?}");
 }
 
+/// A reviewer's shell names a gateway: a line that says which policy to start with is about another.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_line_wins_over_a_reviewers_environment() {
+    let confined = Confined::new(POLICY).await;
+    let nobody = confined.home().join("nobody.token");
+    fs::write(&nobody, "ng_nobody\n").unwrap();
+    let named = |mut command: Command| {
+        command.env("NARROWGATE_GATEWAY", "http://127.0.0.1:1").env("NARROWGATE_TOKEN_FILE", &nobody);
+        command.arg("true");
+        command
+    };
+    let ran = ended(&mut named(confined.narrowgate(&["--quiet"]))).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let mut bare = Command::new(binary());
+    bare.args(["run", "--quiet", "--"]);
+    let ran = ended(&mut named(bare)).await;
+    assert!(ran.code == 2 && ran.stderr.contains("unreachable"), "{ran:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn it_finds_its_way_out_and_no_secret() {
     let confined = Confined::new(POLICY).await;

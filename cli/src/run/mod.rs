@@ -25,8 +25,9 @@ use crate::stack::Mode;
 /// Run a command in its own network namespace: the proxy is its only way out
 #[derive(Debug, Args)]
 pub(crate) struct Run {
-    /// The policy to start with, for a gateway of its own; without --policy and --gateway nothing is allowed
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["gateway"])]
+    /// The policy to start with, for a gateway of its own, whatever gateway the environment names; with neither nothing
+    /// is allowed
+    #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
     /// What a reviewer's "no" does: fail the request, or end the command with the reviewer's words
     #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
@@ -38,19 +39,19 @@ pub(crate) struct Run {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// The upper bound that nothing may exceed, in Cedar or the rule language; without it there is none
-    #[arg(long, value_name = "FILE", conflicts_with = "gateway")]
+    #[arg(long, value_name = "FILE")]
     ceiling: Option<PathBuf>,
     /// Where its own gateway listens, for reviewers; any free port of this machine where it is not given
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", conflicts_with = "gateway")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     gateway_listen: SocketAddr,
     /// How proposals inside the ceiling are treated
-    #[arg(long, value_enum, default_value_t, conflicts_with = "gateway")]
+    #[arg(long, value_enum, default_value_t)]
     mode: Mode,
     /// For which hosts sandboxes are given credentials (YAML; hosts and names, nothing secret)
-    #[arg(long, value_name = "FILE", conflicts_with = "gateway")]
+    #[arg(long, value_name = "FILE")]
     credentials: Option<PathBuf>,
     /// With --mode auto: how long what is applied without a person lasts, such as 60m
-    #[arg(long, value_name = "TIME", default_value = "60m", value_parser = crate::prove::duration, conflicts_with = "gateway")]
+    #[arg(long, value_name = "TIME", default_value = "60m", value_parser = crate::prove::duration)]
     lease: Duration,
     #[command(flatten)]
     plugins: Given,
@@ -69,7 +70,14 @@ pub(crate) struct Run {
     /// The command and its arguments, after `--`
     #[arg(required = true, last = true, value_name = "CMD")]
     command: Vec<OsString>,
+    /// The first on the line that is for a gateway of its own, as in [`OF_ITS_OWN_GATEWAY`].
+    #[arg(skip)]
+    pub(crate) own_gateway: Option<&'static str>,
 }
+
+/// What a gateway elsewhere has of its own, by the names that clap knows these by.
+pub(crate) const OF_ITS_OWN_GATEWAY: [&str; 6] =
+    ["policy", "ceiling", "gateway_listen", "mode", "credentials", "lease"];
 
 /// What a reviewer's no does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

@@ -52,7 +52,7 @@ pub(super) fn spec(
         command,
         environment: environment.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
         without: WITHOUT.map(OsString::from).to_vec(),
-        files: placed(files)?,
+        files: placed(files, inside, &trust)?,
         hidden,
         filesystem: filesystem.map(|policy::Filesystem { read_only, read_write, include_workdir }| {
             let paths = |paths: Vec<String>| paths.into_iter().map(PathBuf::from).collect();
@@ -64,23 +64,21 @@ pub(super) fn spec(
     })
 }
 
-fn placed(files: &Path) -> Result<Vec<PlacedFile>, Failure> {
-    let read = |name: &str| {
-        let path = files.join(name);
-        fs::read(&path).map_err(|error| Failure::invalid(format!("{}: {error}", path.display())))
-    };
-    let bundle = read("ca-bundle.pem")?;
+fn placed(files: &Path, inside: &Path, trust: &Trust) -> Result<Vec<PlacedFile>, Failure> {
+    let outside = Trust::within(files);
+    let read = |path: &str| fs::read(path).map_err(|error| Failure::invalid(format!("{path}: {error}")));
     let place = |path: &str, content: Vec<u8>| PlacedFile { path: PathBuf::from(path), content };
+    let bundle = read(&outside.bundle)?;
     let mut placed = vec![
-        place("/etc/narrowgate/skills/policy_advisor.md", SKILL.into()),
-        place("/etc/narrowgate/ca.pem", read("ca.pem")?),
-        place("/etc/narrowgate/ca-bundle.jks", read("ca-bundle.jks")?),
+        PlacedFile { path: inside.join("skills/policy_advisor.md"), content: SKILL.into() },
+        place(&trust.authority, read(&outside.authority)?),
+        place(&trust.java, read(&outside.java)?),
         place("/etc/resolv.conf", b"nameserver 127.0.0.1\noptions timeout:2 attempts:2\n".to_vec()),
         place("/etc/hosts", hosts().into_bytes()),
     ];
     let system = SYSTEM_BUNDLES.into_iter().filter(|path| Path::new(path).is_file());
     placed.extend(system.map(|path| place(path, bundle.clone())));
-    placed.push(place("/etc/narrowgate/ca-bundle.pem", bundle));
+    placed.push(place(&trust.bundle, bundle));
     Ok(placed)
 }
 

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
+use std::path::PathBuf;
 
 use narrowgate_proxy::Doors;
 use narrowgate_sandbox::{Ended as CommandEnded, Entry, Handle, Namespace, Running, SandboxError, Spec};
@@ -63,14 +64,30 @@ async fn start(mut run: Run, remote: Remote, command: Vec<OsString>, report: &Re
     };
     let hidden = plan.hidden();
     let (way_out, kept) = plan.start(doors).await?;
+    match furnish(command, &way_out, &kept, hidden, report) {
+        Ok(spec) => Ok(Started { namespace, spec, way_out, kept }),
+        Err(failure) => {
+            within_grace(way_out.shutdown()).await;
+            Err(failure)
+        }
+    }
+}
+
+/// What the command finds inside; and for a reviewer, how to reach the gateway.
+fn furnish(
+    command: Vec<OsString>,
+    way_out: &WayOut,
+    kept: &Kept,
+    hidden: Vec<PathBuf>,
+    report: &Report,
+) -> Result<Spec, Failure> {
     if let Some(env) = way_out.reviewer_env() {
         let path = kept.path().join("env");
         files::write(&path, exports(&env).as_bytes(), Readers::Owner)?;
         report.say(&format!("to review: . {}", path.display()));
     }
     let (host, port) = way_out.address();
-    let spec = place::spec(command, (&host, port), kept.path(), hidden, way_out.filesystem())?;
-    Ok(Started { namespace, spec, way_out, kept })
+    place::spec(command, (&host, port), kept.path(), hidden, way_out.filesystem())
 }
 
 /// Starts the command and stays with it.

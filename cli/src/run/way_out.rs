@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use narrowgate_core::policy::{Filesystem, Policy};
 use narrowgate_proxy::held::Event;
-use narrowgate_proxy::{Config, Doors, Proxy};
+use narrowgate_proxy::{Config, Doors, GatewayClient, Proxy};
 use tempfile::TempDir;
 use tokio::sync::mpsc::Sender;
 
@@ -97,21 +97,21 @@ impl Plan {
     /// Reads what the line names.
     pub(super) fn new(run: &mut Run, remote: &Remote, observer: Sender<Event>) -> Result<Plan, Failure> {
         segment("--sandbox", &run.sandbox)?;
+        let elsewhere = elsewhere(run, remote)?;
         let kept = Kept::new(run.data.take())?;
         let plugins = run.plugins.load(Some(&plugins::cache(kept.path())))?;
         // A log that ends with the command is nobody's.
         let lasting = matches!(kept, Kept::For(_)).then(|| kept.path().join("audit.ocsf.jsonl"));
         let audit_log = run.audit_log.take().or(lasting);
-        // The line says --policy, or the environment names a gateway as well: the line is meant.
-        if let (Some(_), None, Some(token)) = (&remote.gateway, &run.policy, &remote.token_file) {
-            let mut config = Config::new(run.sandbox.clone(), remote.client()?, kept.path());
+        if let Some((client, token)) = elsewhere {
+            let mut config = Config::new(run.sandbox.clone(), client, kept.path());
             config.resolve = std::mem::take(&mut run.resolve);
             config.upstream_ca = run.upstream_ca.take();
             config.audit_log = audit_log;
             config.plugins = plugins;
             config.observer = Some(observer);
             config.confines = true;
-            return Ok(Plan::Remote(Box::new(config), kept, token.clone()));
+            return Ok(Plan::Remote(Box::new(config), kept, token));
         }
         let policy = match &run.policy {
             Some(path) => files::policy(path)?,
@@ -171,6 +171,21 @@ impl Plan {
                 Ok((WayOut::Remote(Box::new(proxy)), kept))
             }
         }
+    }
+}
+
+/// The gateway that the line or the environment names, and the token's file; `None` for one of its own. What the line
+/// says wins over the environment.
+fn elsewhere(run: &Run, remote: &Remote) -> Result<Option<(GatewayClient, PathBuf)>, Failure> {
+    match run.own_gateway {
+        Some(own) if remote.on_line => {
+            let flag = own.replace('_', "-");
+            Err(Failure::invalid(format!(
+                "--{flag} is for a gateway of its own, and --gateway names another: give one of the two"
+            )))
+        }
+        None if remote.gateway.is_some() => Ok(Some((remote.client()?, remote.token_file.clone().unwrap_or_default()))),
+        _ => Ok(None),
     }
 }
 
