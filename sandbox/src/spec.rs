@@ -1,7 +1,7 @@
 //! What a command may see and do.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +37,7 @@ pub struct PlacedFile {
     pub content: Vec<u8>,
 }
 
-/// The files that a command reaches, enforced by Landlock. What is not named is not reached, devices and `/proc`
+/// The files that a command reaches, enforced by Landlock, and which of them can be changed, by read-only mounts as well. What is not named is not reached, devices and `/proc`
 /// included; only the placed files are always readable. Names that do not exist grant nothing.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Filesystem {
@@ -47,6 +47,18 @@ pub struct Filesystem {
     pub read_write: Vec<PathBuf>,
     /// The working directory too is for reading and writing.
     pub include_workdir: bool,
+}
+
+impl Filesystem {
+    /// What can be written, with everything below.
+    pub(crate) fn writable(&self, workdir: Option<&Path>) -> Vec<PathBuf> {
+        self.read_write
+            .iter()
+            .map(PathBuf::as_path)
+            .chain(workdir.filter(|_| self.include_workdir))
+            .map(Path::to_owned)
+            .collect()
+    }
 }
 
 /// How this program is started again as a stage of the sandbox.

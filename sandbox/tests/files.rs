@@ -6,11 +6,11 @@ mod common;
 
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 
-use common::{Killed, check, check_as, probe, program, run, shared_directory, users};
+use common::{Killed, User, check, check_as, probe, program, run, shared_directory, users};
 
 #[test]
 fn placed_files_are_there_and_nowhere_else() {
@@ -220,5 +220,67 @@ fn a_filesystem_policy_is_enforced() {
         assert_eq!(String::from_utf8_lossy(&output.stdout), "neither made\n", "{user:?}");
         // A program that cannot be read cannot be run.
         assert_eq!(run(user, &["--read", &read], &["true"]).status.code(), Some(126), "{user:?}");
+    }
+}
+
+/// Modes, owners, times: no right of Landlock's, and to root a set-user-ID bit is this machine's.
+#[test]
+fn nothing_is_changed_where_a_filesystem_policy_lets_nothing_be_written() {
+    let directory = shared_directory();
+    let path = directory.path();
+    for user in users() {
+        let own = path.join(format!("{user:?}"));
+        let places = ["read", "write", "neither"].map(|name| own.join(name));
+        for place in &places {
+            fs::create_dir_all(place).unwrap();
+            fs::write(place.join("file"), "").unwrap();
+            if user == User::Nobody {
+                [place, &place.join("file")]
+                    .into_iter()
+                    .for_each(|path| chown(path, Some(65534), Some(65534)).unwrap());
+            }
+        }
+        let [read, write, neither] = places.map(|place| place.display().to_string());
+        let tools = ["--read", "/usr", "--read", "/lib", "--read", "/lib64", "--read", "/bin"];
+        let options = [tools.as_slice(), &["--read", &read, "--write", &write]].concat();
+        let script = format!(
+            "for at in {read} {write} {neither}; do for change in 'chgrp GROUP' 'chmod 4755' 'touch -c -d 2001-01-01'; do \
+             $change $at/file 2>&- && echo yes || echo no; done; done"
+        )
+        .replace("GROUP", if user == User::Nobody { "65534" } else { "0" });
+        check_as(user, &options, &script, "no\nno\nno\nyes\nyes\nyes\nno\nno\nno");
+        let mode = |place: &str| fs::metadata(format!("{place}/file")).unwrap().permissions().mode() & 0o7777;
+        assert_eq!([&read, &write, &neither].map(|place| mode(place)), [0o644, 0o4755, 0o644], "{user:?}");
+        // All files, and a working directory, where that is what it says.
+        let everything = [tools.as_slice(), &["--write", "/"]].concat();
+        check_as(user, &everything, &format!("chmod 4700 {neither}/file && echo yes"), "yes");
+        let output = probe(user, &[tools.as_slice(), &["--workdir"]].concat())
+            .current_dir(&neither)
+            .args(["sh", "-c", "chmod 600 file && echo yes"])
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "yes\n", "{user:?}");
+    }
+}
+
+/// A working directory that is gone is nothing, and not the root in its place.
+#[test]
+fn a_working_directory_that_is_gone_lets_nothing_be_written() {
+    let directory = shared_directory();
+    let victim = directory.path().join("victim");
+    fs::write(&victim, "").unwrap();
+    fs::set_permissions(&victim, PermissionsExt::from_mode(0o666)).unwrap();
+    for user in users() {
+        let gone = directory.path().join("gone");
+        fs::create_dir(&gone).unwrap();
+        let supervisor =
+            probe(user, &["--read", "/usr", "--read", "/lib", "--read", "/lib64", "--read", "/bin", "--workdir"]);
+        let script = format!("pwd; echo x 2>&- > {} || echo no", victim.display());
+        let words = std::iter::once(supervisor.get_program()).chain(supervisor.get_args());
+        let mut command = Command::new("sh");
+        command.args(["-c", "cd $0 && rmdir $0 && exec \"$@\""]).arg(&gone).args(words).args(["sh", "-c", &script]);
+        let output = command.output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "/\nno\n", "{user:?}: {output:?}");
+        assert_eq!(fs::read(&victim).unwrap(), b"");
     }
 }

@@ -40,19 +40,24 @@ pub(super) fn run(_argument: &OsStr, channel: &UnixStream) -> io::Result<()> {
 /// Everything that is for good, in the order in which each step still has the privileges that it needs.
 fn confine(order: &Order, contents: &[u8]) -> Result<Vec<String>, SandboxError> {
     process::check_streams()?;
-    let workdir = env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+    let workdir = env::current_dir().ok();
     users::enter_mount_namespace()?;
     let placed = arrange(order, contents)?;
-    // The directory that this process is in may have been covered: it is entered again by its name.
-    let workdir = if env::set_current_dir(&workdir).is_ok() { workdir } else { PathBuf::from("/") };
-    let entered = env::set_current_dir(&workdir);
-    entered.map_err(|error| SandboxError::stage("init", format!("{}: {error}", workdir.display())))?;
+    if let Some(filesystem) = &order.filesystem {
+        mounts::read_only_but(&filesystem.writable(workdir.as_deref()))?;
+    }
+    // The directory that this process is in may have been covered: it is entered again by its name. Where that is nothing,
+    // the root is where the command starts, and not what a policy means by the working directory.
+    let workdir = workdir.filter(|workdir| env::set_current_dir(workdir).is_ok());
+    if workdir.is_none() {
+        env::set_current_dir("/").map_err(|error| SandboxError::stage("init", format!("/: {error}")))?;
+    }
 
     let failed = |what: &'static str| {
         move |reason: rustix::io::Errno| SandboxError::Confine { what: what.to_owned(), reason: reason.to_string() }
     };
     capabilities::give_up().map_err(failed("capabilities"))?;
-    let lacks = landlock::restrict(order.filesystem.as_ref(), &workdir, &placed)?;
+    let lacks = landlock::restrict(order.filesystem.as_ref(), workdir.as_deref(), &placed)?;
     process::be_opaque().map_err(failed("what /proc tells of process 1"))?;
     process::keep_descriptors_from_children();
     seccomp::install()?;

@@ -16,7 +16,7 @@ const NEWEST: ABI = ABI::V9;
 /// Restricts this process, and all that it starts. `placed` can always be read. Says what the kernel does not have.
 pub(crate) fn restrict(
     filesystem: Option<&Filesystem>,
-    workdir: &Path,
+    workdir: Option<&Path>,
     placed: &[PathBuf],
 ) -> Result<Vec<String>, SandboxError> {
     let mut lacks = Vec::new();
@@ -53,7 +53,7 @@ pub(crate) fn restrict(
 
 fn ruleset(
     filesystem: Option<&Filesystem>,
-    workdir: &Path,
+    workdir: Option<&Path>,
     placed: &[PathBuf],
 ) -> Result<RulesetCreated, RulesetError> {
     let ruleset = Ruleset::default().set_compatibility(CompatLevel::BestEffort).scope(Scope::from_all(NEWEST))?;
@@ -66,9 +66,9 @@ fn ruleset(
     let write = all & !BitFlags::from(AccessFs::ResolveUnix);
     let read = AccessFs::from_read(NEWEST) & write;
     let mut ruleset = ruleset.handle_access(all)?.create()?;
-    let workdir = filesystem.include_workdir.then_some(workdir);
-    let read_only = filesystem.read_only.iter().chain(placed).map(|path| (path.as_path(), read));
-    let read_write = filesystem.read_write.iter().map(PathBuf::as_path).chain(workdir).map(|path| (path, write));
+    let writable = filesystem.writable(workdir);
+    let read_only = filesystem.read_only.iter().chain(placed).map(|path| (path, read));
+    let read_write = writable.iter().map(|path| (path, write));
     for (path, access) in read_only.chain(read_write) {
         // What cannot be opened cannot be reached: it grants nothing. Of the rights, the crate drops those that do not
         // apply to a file that is no directory.

@@ -31,12 +31,7 @@ pub(crate) fn no_devices() -> Result<(), SandboxError> {
         if kernels.iter().any(|kernel| point.starts_with(kernel)) {
             continue;
         }
-        let flags = flags | MountFlags::BIND | MountFlags::NODEV;
-        match mount_remount(&point, flags, c"") {
-            // Hidden by another mount, gone, or out of reach.
-            Ok(()) | Err(Errno::INVAL | Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => {}
-            Err(other) => return Err(files(&point, other)),
-        }
+        remount_if_seen(&point, flags | MountFlags::NODEV)?;
     }
     Ok(())
 }
@@ -56,6 +51,28 @@ pub(crate) fn no_kernel_files() -> Result<(), SandboxError> {
             Err(_) => continue,
         };
         covered.map_err(|errno| files(&point, errno))?;
+    }
+    Ok(())
+}
+
+/// Of the machine's files, only what is at and below `writable` can be changed. What is not there is nothing; in `/dev`,
+/// `/proc`, `/run` and `/sys` stays what was made of them.
+pub(crate) fn read_only_but(writable: &[PathBuf]) -> Result<(), SandboxError> {
+    let arranged = ["/dev", "/proc", "/run", "/sys"];
+    let is_arranged = |path: &Path| arranged.iter().any(|own| path.starts_with(own));
+    let writable: Vec<PathBuf> = writable.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
+    if writable.iter().any(|path| path == Path::new("/")) {
+        return Ok(());
+    }
+    // As mounts of their own they stay as they are when what they are in is not to be written.
+    for path in writable.iter().filter(|path| !is_arranged(path)) {
+        mount_bind_recursive(path, path).map_err(|errno| files(path, errno))?;
+    }
+    for Mounted { point, flags, .. } in mounted()? {
+        if is_arranged(&point) || writable.iter().any(|path| point.starts_with(path)) {
+            continue;
+        }
+        remount_if_seen(&point, flags | MountFlags::RDONLY)?;
     }
     Ok(())
 }
@@ -365,6 +382,15 @@ fn show(old: &File, name: &OsStr, to: &Path, kind: fs::FileType) -> io::Result<(
 fn read_only(path: &Path, flags: MountFlags) -> Result<(), SandboxError> {
     let flags = flags | MountFlags::BIND | MountFlags::RDONLY;
     mount_remount(path, flags, c"").map_err(|errno| files(path, errno))
+}
+
+/// Restricts a mount, unless it cannot be reached from here: by another name it is another mount.
+fn remount_if_seen(path: &Path, flags: MountFlags) -> Result<(), SandboxError> {
+    match mount_remount(path, flags | MountFlags::BIND, c"") {
+        // Hidden by another mount, gone, or out of reach.
+        Ok(()) | Err(Errno::INVAL | Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => Ok(()),
+        Err(other) => Err(files(path, other)),
+    }
 }
 
 fn is_mount_point(path: &Path) -> bool {
