@@ -2,6 +2,7 @@
 
 pub(crate) mod capabilities;
 pub(crate) mod landlock;
+mod mount_table;
 pub(crate) mod mounts;
 pub(crate) mod netlink;
 pub(crate) mod network;

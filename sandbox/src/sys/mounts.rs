@@ -5,13 +5,14 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind_recursive, mount_change, mount_remount};
 
+use super::mount_table::{self, Mounted};
 use crate::error::SandboxError;
 
 const TMPFS: &str = "tmpfs";
@@ -259,63 +260,6 @@ pub(crate) fn read_only_below(path: &Path) -> Result<(), SandboxError> {
     below.into_iter().try_for_each(|mounted| read_only(&mounted.point, mounted.flags))
 }
 
-/// Something that is mounted.
-struct Mounted {
-    point: PathBuf,
-    /// Those that a namespace may not take away.
-    flags: MountFlags,
-    /// `ext4`, `proc`, …
-    kind: String,
-}
-
-fn mounted() -> Result<Vec<Mounted>, SandboxError> {
-    let table = Path::new("/proc/self/mountinfo");
-    let text = fs::read(table).map_err(|error| files(table, error))?;
-    Ok(text.split(|byte| *byte == b'\n').filter_map(mount_line).collect())
-}
-
-fn mount_line(line: &[u8]) -> Option<Mounted> {
-    let mut fields = line.split(|byte| *byte == b' ').skip(4);
-    let (point, options) = (fields.next()?, fields.next()?);
-    let flags = options.split(|byte| *byte == b',').map(|option| match option {
-        b"ro" => MountFlags::RDONLY,
-        b"nosuid" => MountFlags::NOSUID,
-        b"nodev" => MountFlags::NODEV,
-        b"noexec" => MountFlags::NOEXEC,
-        b"noatime" => MountFlags::NOATIME,
-        b"nodiratime" => MountFlags::NODIRATIME,
-        b"relatime" => MountFlags::RELATIME,
-        _ => MountFlags::empty(),
-    });
-    // After as many optional fields as there are.
-    let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
-    Some(Mounted {
-        point: PathBuf::from(OsString::from_vec(unescape(point))),
-        flags: flags.fold(MountFlags::empty(), MountFlags::union),
-        kind: String::from_utf8_lossy(kind).into_owned(),
-    })
-}
-
-/// `\040` and its like.
-fn unescape(text: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut rest = text;
-    while let Some((first, after)) = rest.split_first() {
-        let octal = after.get(..3).filter(|_| *first == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
-        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = after.get(3..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    bytes
-}
-
 /// A `/dev` of what every program needs, and its own terminals and shared memory. To root, the rest is this machine's.
 pub(crate) fn dev() -> Result<(), SandboxError> {
     let dev = Path::new("/dev");
@@ -397,6 +341,10 @@ fn is_mount_point(path: &Path) -> bool {
     // Of a directory that is `..` to itself, as the root is, it is true as well.
     let device = |path: &Path| fs::metadata(path).map(|data| std::os::unix::fs::MetadataExt::dev(&data)).ok();
     path.parent().is_none_or(|parent| device(parent) != device(path))
+}
+
+fn mounted() -> Result<Vec<Mounted>, SandboxError> {
+    mount_table::mounted().map_err(|error| files(Path::new(mount_table::TABLE), error))
 }
 
 fn files(path: &Path, reason: impl Into<io::Error>) -> SandboxError {
