@@ -295,6 +295,10 @@ fn errors_name_file_line_and_field() {
             "version: 1\nfilesystem_policy: { read_write: [/home/*] }\nnetwork_policies: {}".into(),
             "not an absolute path",
         ),
+        (
+            "version: 1\nfilesystem_policy: { read_only: [/usr, /work/.git/hooks], read_write: [/work] }\nnetwork_policies: {}".into(),
+            "would be written all the same",
+        ),
         ("version: 1\nfilesystem_policy: { execute: [/usr] }\nnetwork_policies: {}".into(), "unknown field"),
         ("version: 1\non_miss: maybe\nnetwork_policies: {}".into(), "\"maybe\" is not one of deny, ask"),
         ("version: 1\nask_timeout: 5s\nnetwork_policies: {}".into(), "nothing is asked without"),

@@ -65,6 +65,22 @@ pub enum SandboxError {
         /// What it is.
         what: String,
     },
+    /// A file of the policy is reached through a link that the command of an earlier run could have made.
+    #[error(
+        "the filesystem policy names {path}, which leads through the link {link}, and that lies where the policy lets the \
+         command write: it could lead anywhere; name what is meant, or remove the link"
+    )]
+    Link {
+        /// As named.
+        path: String,
+        /// The link.
+        link: String,
+    },
+    /// This process ignores `SIGCHLD`, as does all that it starts: nobody would learn how the command ended.
+    #[error(
+        "SIGCHLD is ignored here, so that nobody would learn how the command ends; do not start this with it ignored"
+    )]
+    IgnoredChildren,
     /// No command was given.
     #[error("there is no command to run; give at least a program's name")]
     NoCommand,

@@ -87,9 +87,12 @@ impl Namespace {
     /// some milliseconds, and blocks for them.
     ///
     /// # Errors
-    /// Where the kernel does not let this user have namespaces, or cannot redirect.
+    /// Where the kernel does not let this user have namespaces, or cannot redirect, or this process ignores `SIGCHLD`.
     pub fn create(entry: &Entry) -> Result<(Self, Doors), SandboxError> {
         let failed = |reason: io::Error| SandboxError::stage("network", reason);
+        if sys::process::ignores_ends_of_children().map_err(failed)? {
+            return Err(SandboxError::IgnoredChildren);
+        }
         let (ours, theirs) = UnixStream::pair().map_err(failed)?;
         ours.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
         // The environment is the command's, not the stages': whoever reads a stage's finds nothing.

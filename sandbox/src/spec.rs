@@ -1,7 +1,7 @@
 //! What a command may see and do.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -38,7 +38,8 @@ pub struct PlacedFile {
 }
 
 /// The files that a command reaches, enforced by Landlock, and which of them can be changed, by read-only mounts as well. What is not named is not reached, devices and `/proc`
-/// included; only the placed files are always readable. Names that do not exist grant nothing.
+/// included; only the placed files are always readable. Names that do not exist grant nothing, and one that leads through
+/// a link which lies in what can be written is refused.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Filesystem {
     /// Read and executed, with everything below.
@@ -47,18 +48,6 @@ pub struct Filesystem {
     pub read_write: Vec<PathBuf>,
     /// The working directory too is for reading and writing.
     pub include_workdir: bool,
-}
-
-impl Filesystem {
-    /// What can be written, with everything below.
-    pub(crate) fn writable(&self, workdir: Option<&Path>) -> Vec<PathBuf> {
-        self.read_write
-            .iter()
-            .map(PathBuf::as_path)
-            .chain(workdir.filter(|_| self.include_workdir))
-            .map(Path::to_owned)
-            .collect()
-    }
 }
 
 /// How this program is started again as a stage of the sandbox.

@@ -301,3 +301,30 @@ fn eventually(condition: impl Fn() -> bool) {
         thread::sleep(Duration::from_millis(10));
     }
 }
+
+#[test]
+fn a_socket_that_is_not_connected_is_no_standard_stream() {
+    for user in users() {
+        let family = rustix::net::AddressFamily::UNIX;
+        let unconnected = rustix::net::socket(family, rustix::net::SocketType::STREAM, None).unwrap();
+        let (datagram, _other) = std::os::unix::net::UnixDatagram::pair().unwrap();
+        for stream in [unconnected, OwnedFd::from(datagram)] {
+            let output = probe(user, &[]).arg("true").stdin(stream).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.code() == Some(125) && said.contains("no connected stream"), "{user:?}: {said}");
+        }
+    }
+}
+
+/// Who ignores that children end never learns that a command has.
+#[test]
+fn a_caller_that_ignores_its_children_is_told() {
+    for user in users() {
+        let supervisor = probe(user, &[]);
+        let words = std::iter::once(supervisor.get_program()).chain(supervisor.get_args());
+        let mut command = Command::new("env");
+        let output = command.arg("--ignore-signal=CHLD").args(words).arg("true").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(125) && said.contains("SIGCHLD"), "{user:?}: {said}");
+    }
+}

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{check, users};
+use common::{check, shared_directory, users};
 
 /// A system call by its number, with numbers as arguments, and the error's number.
 fn call(number: libc::c_long, arguments: &[i64]) -> String {
@@ -54,7 +54,13 @@ fn system_calls_that_lead_out_are_refused() {
     let all: Vec<(libc::c_long, &[i64], i32)> =
         refused_always.iter().map(|number| (*number, [0_i64; 5].as_slice(), libc::EPERM)).collect();
     refused(&all);
-    let absent = [libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register, libc::SYS_clone3];
+    let absent = [
+        libc::SYS_io_uring_setup,
+        libc::SYS_io_uring_enter,
+        libc::SYS_io_uring_register,
+        libc::SYS_clone3,
+        libc::SYS_openat2,
+    ];
     let absent: Vec<(libc::c_long, &[i64], i32)> =
         absent.iter().map(|number| (*number, [0_i64; 2].as_slice(), libc::ENOSYS)).collect();
     refused(&absent);
@@ -197,4 +203,44 @@ fn processes_outside_are_neither_seen_nor_reached() {
         assert_eq!(said, "1\n1\n1\n2\n", "{user:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
     refused(&[(libc::SYS_ptrace, &[16, 1, 0, 0], libc::EPERM)]);
+}
+
+/// Outside, where the file's owner is somebody, whoever runs it would be them.
+#[test]
+fn no_file_is_made_set_id() {
+    const FCHMODAT2: libc::c_long = 452;
+    let at = i64::from(libc::AT_FDCWD);
+    let (create, temporary) = (i64::from(libc::O_CREAT | libc::O_WRONLY), i64::from(libc::O_TMPFILE | libc::O_WRONLY));
+    for bit in [0o4000, 0o2000, 0o6000, 0o4000 | 1 << 32] {
+        let mode = bit | 0o755;
+        let mut cases: Vec<(libc::c_long, Vec<i64>, i32)> = vec![
+            (libc::SYS_fchmod, vec![1, mode], libc::EPERM),
+            (libc::SYS_fchmodat, vec![at, 0, mode], libc::EPERM),
+            (FCHMODAT2, vec![at, 0, mode, 0], libc::EPERM),
+            (libc::SYS_openat, vec![at, 0, create, mode], libc::EPERM),
+            (libc::SYS_openat, vec![at, 0, temporary, mode], libc::EPERM),
+            // Nothing is created, and no mode is meant.
+            (libc::SYS_openat, vec![at, 0, 0, mode], libc::EFAULT),
+            (libc::SYS_mknodat, vec![at, 0, mode, 0], libc::EPERM),
+        ];
+        #[cfg(target_arch = "x86_64")]
+        cases.extend([
+            (libc::SYS_chmod, vec![0, mode], libc::EPERM),
+            (libc::SYS_open, vec![0, create, mode], libc::EPERM),
+            (libc::SYS_open, vec![0, 0, mode], libc::EFAULT),
+            (libc::SYS_creat, vec![0, mode], libc::EPERM),
+            (libc::SYS_mknod, vec![0, mode, 0], libc::EPERM),
+        ]);
+        let cases: Vec<(libc::c_long, &[i64], i32)> =
+            cases.iter().map(|(number, arguments, error)| (*number, arguments.as_slice(), *error)).collect();
+        refused(&cases);
+    }
+    // Programs go on as they do where they may not; other modes are nobody's business.
+    let directory = shared_directory();
+    let path = directory.path().display();
+    let script = format!(
+        "cp /bin/true {path}/$$ && chmod 755 {path}/$$ && echo made; chmod u+s {path}/$$ 2>&- || echo no; \
+         mkdir {path}/$$.d && chmod 1777 {path}/$$.d && echo sticky; stat -c %a {path}/$$; rm -r {path}/$$ {path}/$$.d"
+    );
+    check(&[], &script, "made\nno\nsticky\n755");
 }

@@ -223,7 +223,7 @@ fn a_filesystem_policy_is_enforced() {
     }
 }
 
-/// Modes, owners, times: no right of Landlock's, and to root a set-user-ID bit is this machine's.
+/// Modes, owners, times: no right of Landlock's.
 #[test]
 fn nothing_is_changed_where_a_filesystem_policy_lets_nothing_be_written() {
     let directory = shared_directory();
@@ -244,16 +244,16 @@ fn nothing_is_changed_where_a_filesystem_policy_lets_nothing_be_written() {
         let tools = ["--read", "/usr", "--read", "/lib", "--read", "/lib64", "--read", "/bin"];
         let options = [tools.as_slice(), &["--read", &read, "--write", &write]].concat();
         let script = format!(
-            "for at in {read} {write} {neither}; do for change in 'chgrp GROUP' 'chmod 4755' 'touch -c -d 2001-01-01'; do \
+            "for at in {read} {write} {neither}; do for change in 'chgrp GROUP' 'chmod 700' 'touch -c -d 2001-01-01'; do \
              $change $at/file 2>&- && echo yes || echo no; done; done"
         )
         .replace("GROUP", if user == User::Nobody { "65534" } else { "0" });
         check_as(user, &options, &script, "no\nno\nno\nyes\nyes\nyes\nno\nno\nno");
         let mode = |place: &str| fs::metadata(format!("{place}/file")).unwrap().permissions().mode() & 0o7777;
-        assert_eq!([&read, &write, &neither].map(|place| mode(place)), [0o644, 0o4755, 0o644], "{user:?}");
+        assert_eq!([&read, &write, &neither].map(|place| mode(place)), [0o644, 0o700, 0o644], "{user:?}");
         // All files, and a working directory, where that is what it says.
         let everything = [tools.as_slice(), &["--write", "/"]].concat();
-        check_as(user, &everything, &format!("chmod 4700 {neither}/file && echo yes"), "yes");
+        check_as(user, &everything, &format!("chmod 640 {neither}/file && echo yes"), "yes");
         let output = probe(user, &[tools.as_slice(), &["--workdir"]].concat())
             .current_dir(&neither)
             .args(["sh", "-c", "chmod 600 file && echo yes"])
@@ -282,5 +282,39 @@ fn a_working_directory_that_is_gone_lets_nothing_be_written() {
         let output = command.output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout), "/\nno\n", "{user:?}: {output:?}");
         assert_eq!(fs::read(&victim).unwrap(), b"");
+    }
+}
+
+/// What a command could turn elsewhere means something else to the next run.
+#[test]
+fn a_policy_of_files_is_not_followed_through_links_that_a_command_could_make() {
+    for user in users() {
+        let directory = shared_directory();
+        let path = directory.path();
+        let owner = if user == User::Nobody { Some(65534) } else { None };
+        for name in ["proj", "proj/sub", "proj/sub/cache", "secret", "elsewhere"] {
+            fs::create_dir(path.join(name)).unwrap();
+            chown(path.join(name), owner, owner).unwrap();
+        }
+        fs::write(path.join("secret/key"), "TOPSECRET").unwrap();
+        std::os::unix::fs::symlink(path.join("proj"), path.join("link")).unwrap();
+        let [proj, cache, link] =
+            ["proj", "proj/sub/cache", "link/sub/cache"].map(|name| path.join(name).display().to_string());
+        let tools = ["--read", "/usr", "--read", "/lib", "--read", "/lib64", "--read", "/bin"];
+        let script = format!(
+            "cat {0}/../../../secret/key {0}/key 2>&-; cd {proj} && mv sub sub0 && mkdir sub && ln -s ../../secret sub/cache && echo turned",
+            cache
+        );
+        // A link of the machine's own is followed.
+        let first =
+            run(user, &[tools.as_slice(), &["--write", &proj, "--write", &link]].concat(), &["sh", "-c", &script]);
+        assert_eq!(String::from_utf8_lossy(&first.stdout), "turned\n", "{user:?}: {first:?}");
+        for (kind, name) in [("--write", &cache), ("--read", &cache), ("--read", &link)] {
+            let policy = [tools.as_slice(), &["--write", &proj, kind, name]].concat();
+            let output = run(user, &policy, &["cat", &format!("{name}/key")]);
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.code() == Some(125) && output.stdout.is_empty(), "{user:?}: {output:?}");
+            assert!(said.contains(name.as_str()) && said.contains("proj/sub/cache"), "{said}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -77,6 +78,37 @@ async fn the_terminal_is_the_commands() {
     let mut script = Command::new("script");
     let ran = ended(script.args(["-qec", &line, "/dev/null"]).current_dir(confined.home())).await;
     assert_eq!(ran.code, 5, "{ran:?}");
+}
+
+/// What other runs of this user keep, tokens and keys, is nobody's to see, wherever this one keeps its own; nor is a log
+/// that was named in a roundabout way.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_elsewhere_is_not_seen() {
+    let confined = Confined::new(POLICY).await;
+    let other =
+        confined.narrowgate(&["--quiet"]).args(["sh", "-c", "echo up; exec sleep 60"]).stdout(Stdio::piped()).spawn();
+    let mut other = other.unwrap();
+    let mut lines = BufReader::new(other.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next_line().await.unwrap().unwrap(), "up");
+    let runs = std::env::temp_dir().join(format!("narrowgate-{}", fs::metadata("/proc/self").unwrap().uid()));
+    let kept = fs::read_dir(&runs).unwrap().any(|run| run.unwrap().path().join("reviewer.token").exists());
+    assert!(kept, "{runs:?}");
+    let data = confined.home().join("data");
+    let log = data.join("../audit.jsonl");
+    let look = format!(
+        "ls -A {0} {1}; echo x > {2} 2>&- || echo covered",
+        runs.display(),
+        data.display(),
+        confined.home().join("audit.jsonl").display()
+    );
+    let flags = ["--data", data.to_str().unwrap(), "--audit-log", log.to_str().unwrap()];
+    let mut own = Command::new(binary());
+    own.args(["run", "--quiet", "--policy"]).arg(confined.dir().join("policy.yaml")).args(flags);
+    let ran = ended(own.args(["--", "sh", "-c", &look]).current_dir(confined.home())).await;
+    let expect = format!("{}:\n\n{}:\ncovered\n", data.display(), runs.display());
+    let other_order = format!("{1}:\n\n{0}:\ncovered\n", data.display(), runs.display());
+    assert!(ran.stdout == expect || ran.stdout == other_order, "{ran:?}");
+    other.kill().await.unwrap();
 }
 
 /// A reviewer's shell names a gateway: a line that says which policy to start with is about another.

@@ -62,7 +62,7 @@ async fn start(mut run: Run, remote: Remote, command: Vec<OsString>, report: &Re
         resolver: Some(doors.resolver),
         namespace: namespace.network().pid(),
     };
-    let hidden = plan.hidden();
+    let hidden = plan.hidden()?;
     let (way_out, kept) = plan.start(doors).await?;
     match furnish(command, &way_out, &kept, hidden, report) {
         Ok(spec) => Ok(Started { namespace, spec, way_out, kept }),
@@ -172,6 +172,9 @@ impl Signals {
                 listened.map_err(|error| Failure::undecided(format!("could not listen for signals: {error}")))?;
             each.push((kind.as_raw_value(), listened));
         }
+        // Nobody would learn how the command ends where a caller left this ignored; what is started has the default then.
+        let children = signal(SignalKind::child());
+        drop(children.map_err(|error| Failure::undecided(format!("could not listen for signals: {error}")))?);
         Ok(Signals { each, terminal: std::io::stdin().is_terminal() })
     }
 

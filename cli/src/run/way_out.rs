@@ -62,16 +62,6 @@ impl Kept {
     }
 }
 
-impl Kept {
-    /// What covers it: with it, what other runs of this user keep, those that are yet to come included.
-    fn covered(&self) -> PathBuf {
-        match self {
-            Kept::For(path) => path.clone(),
-            Kept::Until(dir) => dir.path().parent().unwrap_or(dir.path()).to_owned(),
-        }
-    }
-}
-
 /// One directory for what all runs of this user keep, which nobody else can have made.
 fn own_directory() -> Result<PathBuf, Failure> {
     let failed = |path: &Path, error: std::io::Error| Failure::invalid(format!("{}: {error}", path.display()));
@@ -142,13 +132,17 @@ impl Plan {
     }
 
     /// What the command must not see, once everything is started.
-    pub(super) fn hidden(&self) -> Vec<PathBuf> {
+    ///
+    /// # Errors
+    /// Something of it cannot be found, and could not be covered.
+    pub(super) fn hidden(&self) -> Result<Vec<PathBuf>, Failure> {
         let (kept, audit_log) = match self {
             Plan::Own(setup, kept) => (kept, &setup.audit_log),
             Plan::Remote(config, kept, _) => (kept, &config.audit_log),
         };
-        let mut hidden = vec![kept.covered()];
-        hidden.extend(audit_log.iter().filter(|log| !log.starts_with(kept.path())).cloned());
+        // With what this run keeps, what other runs of this user keep, those that are yet to come included.
+        let mut hidden = vec![kept.path().to_owned(), own_directory()?];
+        hidden.extend(audit_log.clone());
         let usual = Path::new(USUAL_DATA);
         hidden.extend(usual.is_dir().then(|| usual.to_owned()));
         if let Plan::Remote(_, _, token) = self {
@@ -156,7 +150,13 @@ impl Plan {
             let beside = token.parent().filter(|dir| OF_A_GATEWAY.iter().any(|name| dir.join(name).exists()));
             hidden.push(beside.map_or_else(|| token.clone(), Path::to_owned));
         }
-        hidden
+        let hidden = hidden.iter().map(|path| found(path)).collect::<Result<Vec<_>, _>>()?;
+        // What lies in another is gone with that.
+        let is_apart = |path: &&PathBuf| !hidden.iter().any(|other| other != *path && path.starts_with(other));
+        let mut apart: Vec<PathBuf> = hidden.iter().filter(is_apart).cloned().collect();
+        apart.sort();
+        apart.dedup();
+        Ok(apart)
     }
 
     /// Starts it at the doors.
@@ -172,6 +172,18 @@ impl Plan {
             }
         }
     }
+}
+
+/// A path without links and dots: of a file that may be made yet, in the directory that it will be in.
+fn found(path: &Path) -> Result<PathBuf, Failure> {
+    let found = path.canonicalize().or_else(|error| match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) if error.kind() == std::io::ErrorKind::NotFound => {
+            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+            parent.canonicalize().map(|parent| parent.join(name))
+        }
+        _ => Err(error),
+    });
+    found.map_err(|error| Failure::invalid(format!("{}: {error}", path.display())))
 }
 
 /// The gateway that the line or the environment names, and the token's file; `None` for one of its own. What the line

@@ -50,7 +50,17 @@ impl Decoder<'_> {
             }
             None => Some(Vec::new()),
         };
-        Some(Filesystem { read_only: paths("read_only")?, read_write: paths("read_write")?, include_workdir })
+        let (read_only, read_write) = (paths("read_only")?, paths("read_write")?);
+        let spots = fields.get("read_only").map(|spot| self.list(&spot)).unwrap_or(Some(Vec::new()))?;
+        for (path, spot) in read_only.iter().zip(&spots) {
+            if let Some(writable) = read_write.iter().find(|writable| is_below(path, writable)) {
+                let problem = format!(
+                    "{path:?} would be written all the same: read_write has {writable:?}; name what is beside it"
+                );
+                return self.fail(spot, problem);
+            }
+        }
+        Some(Filesystem { read_only, read_write, include_workdir })
     }
 
     /// A path with one reading: where `..` leads depends on links.
@@ -64,4 +74,9 @@ impl Decoder<'_> {
         }
         Some(trimmed.to_owned())
     }
+}
+
+fn is_below(path: &str, above: &str) -> bool {
+    let rest = path.strip_prefix(above);
+    above == "/" || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -12,7 +12,7 @@ use crate::channel::{self, Frame, FromInit, Order, ToInit};
 use crate::error::SandboxError;
 use crate::running::Ended;
 use crate::sys::mounts::{self, Replaced};
-use crate::sys::{capabilities, landlock, process, seccomp, users};
+use crate::sys::{capabilities, landlock, paths, process, seccomp, users};
 
 pub(super) fn run(_argument: &OsStr, channel: &UnixStream) -> io::Result<()> {
     process::end_with_parent()?;
@@ -43,8 +43,9 @@ fn confine(order: &Order, contents: &[u8]) -> Result<Vec<String>, SandboxError> 
     let workdir = env::current_dir().ok();
     users::enter_mount_namespace()?;
     let placed = arrange(order, contents)?;
-    if let Some(filesystem) = &order.filesystem {
-        mounts::read_only_but(&filesystem.writable(workdir.as_deref()))?;
+    let filesystem = order.filesystem.as_ref().map(|policy| paths::resolve(policy, workdir.as_deref())).transpose()?;
+    if let Some(filesystem) = &filesystem {
+        mounts::read_only_but(&filesystem.read_write)?;
     }
     // The directory that this process is in may have been covered: it is entered again by its name. Where that is nothing,
     // the root is where the command starts, and not what a policy means by the working directory.
@@ -57,7 +58,7 @@ fn confine(order: &Order, contents: &[u8]) -> Result<Vec<String>, SandboxError> 
         move |reason: rustix::io::Errno| SandboxError::Confine { what: what.to_owned(), reason: reason.to_string() }
     };
     capabilities::give_up().map_err(failed("capabilities"))?;
-    let lacks = landlock::restrict(order.filesystem.as_ref(), workdir.as_deref(), &placed)?;
+    let lacks = landlock::restrict(filesystem.as_ref(), &placed)?;
     process::be_opaque().map_err(failed("what /proc tells of process 1"))?;
     process::keep_descriptors_from_children();
     seccomp::install()?;

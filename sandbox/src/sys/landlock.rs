@@ -1,24 +1,20 @@
 //! Landlock: which files are reached at all, and that no signal and no abstract socket leaves.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use landlock::{
     ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
 
+use super::paths::Resolved;
 use crate::error::SandboxError;
-use crate::spec::Filesystem;
 
 /// The newest that is understood; older kernels do less, and it is said.
 const NEWEST: ABI = ABI::V9;
 
 /// Restricts this process, and all that it starts. `placed` can always be read. Says what the kernel does not have.
-pub(crate) fn restrict(
-    filesystem: Option<&Filesystem>,
-    workdir: Option<&Path>,
-    placed: &[PathBuf],
-) -> Result<Vec<String>, SandboxError> {
+pub(crate) fn restrict(filesystem: Option<&Resolved>, placed: &[PathBuf]) -> Result<Vec<String>, SandboxError> {
     let mut lacks = Vec::new();
     // Without this nothing of what was asked for would hold.
     if filesystem.is_some() && !supports(AccessFs::from_all(ABI::V1)) {
@@ -42,7 +38,7 @@ pub(crate) fn restrict(
     if filesystem.is_some() && !supports(AccessFs::IoctlDev.into()) {
         lacks.push("no Landlock control of ioctl on devices (Linux 6.10)".into());
     }
-    let status = ruleset(filesystem, workdir, placed)
+    let status = ruleset(filesystem, placed)
         .and_then(RulesetCreated::restrict_self)
         .map_err(|error| SandboxError::Confine { what: "Landlock".to_owned(), reason: error.to_string() })?;
     if filesystem.is_some() && status.ruleset == RulesetStatus::NotEnforced {
@@ -51,11 +47,7 @@ pub(crate) fn restrict(
     Ok(lacks)
 }
 
-fn ruleset(
-    filesystem: Option<&Filesystem>,
-    workdir: Option<&Path>,
-    placed: &[PathBuf],
-) -> Result<RulesetCreated, RulesetError> {
+fn ruleset(filesystem: Option<&Resolved>, placed: &[PathBuf]) -> Result<RulesetCreated, RulesetError> {
     let ruleset = Ruleset::default().set_compatibility(CompatLevel::BestEffort).scope(Scope::from_all(NEWEST))?;
     let Some(filesystem) = filesystem else {
         // Connecting to a socket file is all that is controlled; those made inside may be.
@@ -66,9 +58,8 @@ fn ruleset(
     let write = all & !BitFlags::from(AccessFs::ResolveUnix);
     let read = AccessFs::from_read(NEWEST) & write;
     let mut ruleset = ruleset.handle_access(all)?.create()?;
-    let writable = filesystem.writable(workdir);
     let read_only = filesystem.read_only.iter().chain(placed).map(|path| (path, read));
-    let read_write = writable.iter().map(|path| (path, write));
+    let read_write = filesystem.read_write.iter().map(|path| (path, write));
     for (path, access) in read_only.chain(read_write) {
         // What cannot be opened cannot be reached: it grants nothing. Of the rights, the crate drops those that do not
         // apply to a file that is no directory.

@@ -6,6 +6,7 @@ mod mount_table;
 pub(crate) mod mounts;
 pub(crate) mod netlink;
 pub(crate) mod network;
+pub(crate) mod paths;
 pub(crate) mod process;
 pub(crate) mod redirect;
 pub(crate) mod seccomp;

@@ -10,7 +10,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::FileType;
 use rustix::io::Errno;
-use rustix::net::AddressFamily;
+use rustix::net::{AddressFamily, SocketType};
 use rustix::process::{
     DumpableBehavior, Pid, PidfdFlags, Resource, Signal, WaitOptions, WaitStatus, getrlimit, kill_process, pidfd_open,
     set_dumpable_behavior, set_parent_process_death_signal, setrlimit,
@@ -38,6 +38,15 @@ pub(crate) fn children_that_end() -> Result<SignalFd, Errno> {
     set.add(Number::SIGCHLD);
     set.thread_block().map_err(from_nix)?;
     SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map_err(from_nix)
+}
+
+/// Whether this process, and so all that it starts, ignores that a child ends: the kernel reaps for those, and nobody
+/// learns how a command ended.
+pub(crate) fn ignores_ends_of_children() -> io::Result<bool> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or_default().trim();
+    let ignored = u64::from_str_radix(ignored, 16).map_err(io::Error::other)?;
+    Ok(ignored >> (libc::SIGCHLD - 1) & 1 == 1)
 }
 
 /// Ends, by `SIGKILL`, when its parent does. Only for a stage whose parent has one thread: it is the *thread* that
@@ -85,12 +94,19 @@ fn way_out(file: BorrowedFd<'_>) -> Result<Option<String>, Errno> {
         FileType::Directory => Some("a directory".to_owned()),
         FileType::BlockDevice => Some("a block device".to_owned()),
         FileType::Socket => match rustix::net::sockopt::socket_domain(file)? {
-            // What Node and others make instead of pipes. It is connected, and stays so.
-            AddressFamily::UNIX => None,
+            // What Node and others make instead of pipes, and what stays connected. Any other could be connected to an
+            // abstract name of the network that it was made in.
+            AddressFamily::UNIX if is_stream(file)? && rustix::net::getpeername(file).is_ok() => None,
+            AddressFamily::UNIX => Some("a Unix socket that is no connected stream".to_owned()),
             other => Some(format!("a socket of address family {}", other.as_raw())),
         },
         _ => None,
     })
+}
+
+fn is_stream(file: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let kind = rustix::net::sockopt::socket_type(file)?;
+    Ok(kind == SocketType::STREAM || kind == SocketType::SEQPACKET)
 }
 
 /// Waits until one of two descriptors is readable or closed, and says which are.

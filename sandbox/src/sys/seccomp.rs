@@ -87,13 +87,19 @@ const FORBIDDEN: &[c_long] = &[
 const TIOCSTI: u64 = 0x5412;
 const TIOCLINUX: u64 = 0x541c;
 
-/// Since Linux 6.15, with one number everywhere.
+/// Since Linux 6.15 and 6.6, with one number everywhere.
 const OPEN_TREE_ATTR: c_long = 467;
+const FCHMODAT2: c_long = 452;
 
 /// `ENOSYS`: libraries fall back to what a filter can look into. A ring opens sockets without a system call for each,
-/// and the flags of `clone3` are behind a pointer.
-const ABSENT: &[c_long] =
-    &[libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register, libc::SYS_clone3];
+/// and what `clone3` and `openat2` are asked for is behind a pointer.
+const ABSENT: &[c_long] = &[
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_clone3,
+    libc::SYS_openat2,
+];
 
 fn always(calls: &[c_long]) -> impl Iterator<Item = (i64, Vec<SeccompRule>)> {
     // No rule at all means whatever the arguments.
@@ -119,12 +125,43 @@ fn arguments() -> Built<Vec<(i64, Vec<SeccompRule>)>> {
     let ioctl = [TIOCSTI, TIOCLINUX].map(|request| rule(&[(1, Op::Eq, request)]));
     // The process group reaches beyond the namespace.
     let group = |which: u64| Ok(vec![rule(&[(0, Op::Eq, which)])?]);
-    Ok(vec![
+    let mut calls = vec![
         (libc::SYS_setpriority, group(1)?), // PRIO_PGRP
         (libc::SYS_ioprio_set, group(2)?),  // IOPRIO_WHO_PGRP
         (libc::SYS_clone, clone.into_iter().collect::<Built<_>>()?),
         (libc::SYS_ioctl, ioctl.into_iter().collect::<Built<_>>()?),
-    ])
+    ];
+    calls.extend(set_id()?);
+    Ok(calls)
+}
+
+/// No file becomes one that runs as its owner: outside, where its owner is a user of the machine and there is no
+/// `no_new_privs`, whoever runs it would be that user.
+fn set_id() -> Built<Vec<(i64, Vec<SeccompRule>)>> {
+    const SET_ID: [u64; 2] = [libc::S_ISUID as u64, libc::S_ISGID as u64];
+    const CREATING: [u64; 2] = [libc::O_CREAT as u64, (libc::O_TMPFILE & !libc::O_DIRECTORY) as u64];
+    let mode = |at: u8| SET_ID.map(|bit| rule(&[(at, Op::MaskedEq(bit), bit)])).into_iter().collect::<Built<Vec<_>>>();
+    // Where nothing is created, the argument is whatever was in the register.
+    let created = |flags: u8, at: u8| {
+        let both = CREATING.into_iter().flat_map(|flag| SET_ID.map(|bit| (flag, bit)));
+        both.map(|(flag, bit)| rule(&[(flags, Op::MaskedEq(flag), flag), (at, Op::MaskedEq(bit), bit)]))
+            .collect::<Built<Vec<_>>>()
+    };
+    let mut calls = vec![
+        (libc::SYS_fchmod, mode(1)?),
+        (libc::SYS_fchmodat, mode(2)?),
+        (FCHMODAT2, mode(2)?),
+        (libc::SYS_openat, created(2, 3)?),
+        (libc::SYS_mknodat, mode(2)?),
+    ];
+    #[cfg(target_arch = "x86_64")]
+    calls.extend([
+        (libc::SYS_chmod, mode(1)?),
+        (libc::SYS_open, created(1, 2)?),
+        (libc::SYS_creat, mode(1)?),
+        (libc::SYS_mknod, mode(1)?),
+    ]);
+    Ok(calls)
 }
 
 const UNIX: u64 = libc::AF_UNIX as u64;
