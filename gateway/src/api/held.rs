@@ -6,7 +6,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
-use narrowgate_core::held::{HeldAnswer, HeldList, HeldOutcome, HeldView, Session};
+use narrowgate_core::held::{HeldAnswer, HeldList, HeldOutcome, HeldStatus, HeldView, Session};
 use serde::Deserialize;
 
 use super::extract::{self, Filter, Segment, to_the_end};
@@ -84,9 +84,9 @@ pub(super) async fn list(
     let status = match status.as_deref() {
         None => Some("waiting"),
         Some("all") => None,
-        Some(status) if held::STATUSES.iter().any(|known| known.as_str() == status) => Some(status),
+        Some(status) if HeldStatus::ALL.iter().any(|known| known.as_str() == status) => Some(status),
         Some(other) => {
-            let known: Vec<&str> = held::STATUSES.iter().map(|status| status.as_str()).collect();
+            let known: Vec<&str> = HeldStatus::ALL.iter().map(|status| status.as_str()).collect();
             return Err(Failure::invalid(format!("{other:?} is not a status; it is all, {}", known.join(", "))));
         }
     };

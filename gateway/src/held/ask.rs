@@ -19,13 +19,14 @@ use crate::failure::Failure;
 use crate::judge::{Code, Lasting, Refused};
 use crate::review::ROUNDS;
 use crate::service::Service;
-use crate::store::{Asked, HeldRow, NewHeld};
+use crate::store::{Asked, HeldRow, NewHeld, Share};
 use crate::submit::without_query;
 use crate::token::new_id;
 use crate::turns::Behalf;
 
-/// How many requests of one sandbox may wait: no person reads more.
-const MOST_WAITING: u32 = 200;
+/// What one sandbox may ask of people: no person reads more than 200 at a time; a run that begins may need much at once;
+/// and whoever asks on and on gets no more than a person could answer beside their work.
+const SHARE: Share = Share { waiting: 200, at_once: 1000, seconds_each: 10 };
 /// A command line is shown to a person; what is longer is cut, visibly.
 const LONGEST_COMMAND: usize = 4096;
 
@@ -136,12 +137,18 @@ impl Service {
             return Ok(in_force(HeldStatus::Session, version, Some(by)));
         }
         let new = &ask.new;
-        let row = match self.store.hold(sandbox, new, MOST_WAITING).await? {
+        let row = match self.store.hold(sandbox, new, SHARE).await? {
             Asked::Held(row) => row,
             Asked::Never { by, reason } => return Ok(never(by, reason)),
             Asked::SessionEnded => return Ok(no("session_ended: the session that this is from is over")),
             Asked::Full => {
-                return Ok(no(format!("too_many_waiting: {MOST_WAITING} requests wait for a person already")));
+                return Ok(no(format!("too_many_waiting: {} requests wait for a person already", SHARE.waiting)));
+            }
+            Asked::TooMany { seconds } => {
+                let Share { at_once, seconds_each, .. } = SHARE;
+                return Ok(no(format!(
+                    "too_many_questions: {at_once} may be asked at once, and then one every {seconds_each} s; the next one can be asked in {seconds} s"
+                )));
             }
             Asked::NoSandbox => return Err(Failure::no_sandbox(sandbox)),
         };

@@ -32,7 +32,7 @@ use crate::turns::Behalf;
 
 pub(crate) use ask::{Asking, Gates};
 pub(crate) use sweep::sweep;
-pub(crate) use view::{STATUSES, view};
+pub(crate) use view::view;
 
 /// What a held request's rule comes to on a policy.
 enum Fitting {
