@@ -9,6 +9,7 @@ use axum::http::{StatusCode, Uri};
 use narrowgate_core::held::{HeldAnswer, HeldList, HeldOutcome, HeldStatus, HeldView, Session};
 use serde::Deserialize;
 
+use super::call::Call;
 use super::extract::{self, Filter, Segment, to_the_end};
 use crate::failure::Failure;
 use crate::held::{self, Asking, Gates};
@@ -22,7 +23,7 @@ const MAX_ANSWER: usize = 16 * 1024;
 /// `POST /v1/sandboxes/{name}/held`
 pub(super) async fn hold(
     State(service): State<Arc<Service>>,
-    caller: Caller,
+    caller: Call,
     Segment(name): Segment,
     body: Body,
 ) -> Result<Json<HeldOutcome>, Failure> {
@@ -42,19 +43,21 @@ struct OutcomeQuery {
 /// `GET /v1/sandboxes/{name}/held/{id}?wait=S`
 pub(super) async fn outcome(
     State(service): State<Arc<Service>>,
-    caller: Caller,
+    mut caller: Call,
     Path((name, id)): Path<(String, String)>,
     uri: Uri,
 ) -> Result<Json<HeldOutcome>, Failure> {
     own(&caller, &name)?;
     let OutcomeQuery { wait } = extract::query(&uri)?;
-    service.held_outcome(&name, &id, extract::wait(wait)).await.map(Json)
+    // Where there is no room to wait, `waiting` at once: the proxy asks again, and no answer is late by more than that.
+    let wait = caller.wait(&service.rooms.waits, extract::wait(wait));
+    service.held_outcome(&name, &id, wait.time).await.map(Json)
 }
 
 /// `DELETE /v1/sandboxes/{name}/held/{id}`
 pub(super) async fn leave(
     State(service): State<Arc<Service>>,
-    caller: Caller,
+    caller: Call,
     Path((name, id)): Path<(String, String)>,
 ) -> Result<StatusCode, Failure> {
     own(&caller, &name)?;
@@ -64,7 +67,7 @@ pub(super) async fn leave(
 /// `PUT /v1/sandboxes/{name}/session`
 pub(super) async fn session(
     State(service): State<Arc<Service>>,
-    caller: Caller,
+    caller: Call,
     Segment(name): Segment,
     body: Body,
 ) -> Result<StatusCode, Failure> {
@@ -76,7 +79,7 @@ pub(super) async fn session(
 /// `GET /v1/held?sandbox=&status=`
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
-    caller: Caller,
+    caller: Call,
     uri: Uri,
 ) -> Result<Json<HeldList>, Failure> {
     caller.needs(&[Role::Reviewer, Role::Admin])?;
@@ -101,7 +104,7 @@ pub(super) async fn list(
 /// `GET /v1/held/{id}`
 pub(super) async fn show(
     State(service): State<Arc<Service>>,
-    caller: Caller,
+    caller: Call,
     Segment(id): Segment,
 ) -> Result<Json<HeldView>, Failure> {
     caller.needs(&[Role::Reviewer, Role::Admin])?;
@@ -111,7 +114,7 @@ pub(super) async fn show(
 /// `POST /v1/held/{id}/answer`
 pub(super) async fn answer(
     State(service): State<Arc<Service>>,
-    caller: Caller,
+    caller: Call,
     Segment(id): Segment,
     body: Body,
 ) -> Result<Json<HeldView>, Failure> {
@@ -127,7 +130,7 @@ pub(super) async fn answer(
 /// `DELETE /v1/held/never/{id}`
 pub(super) async fn forget(
     State(service): State<Arc<Service>>,
-    caller: Caller,
+    caller: Call,
     Segment(id): Segment,
 ) -> Result<StatusCode, Failure> {
     caller.needs(&[Role::Reviewer])?;
