@@ -16,7 +16,7 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 pub(crate) use events::{Behind, EventRow};
-pub(crate) use held::{Answered, Asked, Grant, HeldRow, Listing, NewHeld, Share};
+pub(crate) use held::{Answered, Asked, Grant, HeldRow, Listing, NewHeld, Share, Unasked};
 pub(crate) use observed::{Drafted, NewObserved, ObservedRow};
 pub(crate) use proposals::{Activation, Decision, NewProposal, ProposalRow, Refreshed};
 pub(crate) use sandboxes::{NewVersion, SandboxRow, VersionRow};

@@ -39,6 +39,17 @@ pub(crate) enum Asked {
     NoSandbox,
 }
 
+/// What became of a grant that nobody was asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unasked {
+    /// It is in force.
+    Done,
+    /// Another version came first, or the sandbox is gone.
+    Overtaken,
+    /// As [`Asked::TooMany`].
+    TooMany { seconds: i64 },
+}
+
 /// How much of people's time one sandbox may ask for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Share {
@@ -117,22 +128,27 @@ impl Store {
         Ok(Asked::Held(Box::new(row)))
     }
 
-    /// What nobody was asked about, put in force as a proposal of its own; `false` where another version came first.
+    /// What nobody was asked about, put in force as a proposal of its own. It counts as a question: each is a version
+    /// that is kept for good.
     pub(crate) async fn grant_unasked(
         &self,
         sandbox: &str,
         proposal: &NewProposal,
         version: &NewVersion,
-    ) -> Result<bool, StoreError> {
+        share: Share,
+    ) -> Result<Unasked, StoreError> {
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        let Some(id) = live_id(&mut tx, sandbox).await? else { return Ok(false) };
+        let Some(id) = live_id(&mut tx, sandbox).await? else { return Ok(Unasked::Overtaken) };
         if active_version(&mut tx, id).await?.version() + 1 != version.version {
-            return Ok(false);
+            return Ok(Unasked::Overtaken);
+        }
+        if let Some(seconds) = pay(&mut tx, id, share, proposal.now).await? {
+            return Ok(Unasked::TooMany { seconds });
         }
         insert(&mut tx, id, proposal).await?;
         put_in_force(&mut tx, id, sandbox, &proposal.id, version).await?;
         tx.commit().await?;
-        Ok(true)
+        Ok(Unasked::Done)
     }
 }
 

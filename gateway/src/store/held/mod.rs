@@ -9,7 +9,7 @@ use sqlx::{FromRow, SqliteConnection};
 use super::sandboxes::live_id;
 use super::{Store, StoreError, unsigned};
 
-pub(crate) use ask::{Asked, NewHeld, Share};
+pub(crate) use ask::{Asked, NewHeld, Share, Unasked};
 pub(crate) use settle::{Answered, Grant};
 
 /// One held request of a live sandbox.
