@@ -9,7 +9,7 @@ use axum::http::{StatusCode, Uri};
 use narrowgate_core::held::{HeldAnswer, HeldList, HeldOutcome, HeldStatus, HeldView, Session};
 use serde::Deserialize;
 
-use super::call::Call;
+use super::call::{Call, Person, Poll};
 use super::extract::{self, Filter, Segment, to_the_end};
 use crate::failure::Failure;
 use crate::held::{self, Asking, Gates};
@@ -43,15 +43,14 @@ struct OutcomeQuery {
 /// `GET /v1/sandboxes/{name}/held/{id}?wait=S`
 pub(super) async fn outcome(
     State(service): State<Arc<Service>>,
-    mut caller: Call,
+    caller: Poll<Person>,
     Path((name, id)): Path<(String, String)>,
     uri: Uri,
 ) -> Result<Json<HeldOutcome>, Failure> {
     own(&caller, &name)?;
     let OutcomeQuery { wait } = extract::query(&uri)?;
     // Where there is no room to wait, `waiting` at once: the proxy asks again, and no answer is late by more than that.
-    let wait = caller.wait(&service.rooms.waits, extract::wait(wait));
-    service.held_outcome(&name, &id, wait.time).await.map(Json)
+    service.held_outcome(&name, &id, caller.time(extract::wait(wait))).await.map(Json)
 }
 
 /// `DELETE /v1/sandboxes/{name}/held/{id}`

@@ -28,7 +28,8 @@ use crate::service::Service;
 use crate::store::Caller;
 use crate::token::Role;
 
-/// All routes. Each handler takes a [`Call`] and names the roles it is for; those without one are public.
+/// All routes. Each handler takes a [`Call`], or a [`call::Poll`], and names the roles it is for; those without one are
+/// public.
 pub(crate) fn router(service: Arc<Service>) -> Router {
     Router::new()
         .route("/v1/sandboxes", get(sandboxes::list).post(sandboxes::create))

@@ -9,7 +9,7 @@ use axum::http::{StatusCode, Uri};
 use narrowgate_core::wire::{Approve, CheckAnswer, ProposalView, Proposals, Reject, SubmitAnswer};
 use serde::Deserialize;
 
-use super::call::Call;
+use super::call::{Call, Person, Poll};
 use super::extract::{self, Filter, Segment, to_the_end};
 use crate::failure::Failure;
 use crate::service::Service;
@@ -83,7 +83,7 @@ struct ShowQuery {
 /// `GET /v1/proposals/{id}?wait=S`
 pub(super) async fn show(
     State(service): State<Arc<Service>>,
-    mut caller: Call,
+    caller: Poll<Person>,
     Segment(id): Segment,
     uri: Uri,
 ) -> Result<Json<ProposalView>, Failure> {
@@ -94,10 +94,9 @@ pub(super) async fn show(
     if !caller.may_see(&row.sandbox) {
         return Err(Failure::no_proposal(&id));
     }
-    let waits = caller.wait(&service.rooms.waits, extract::wait(wait));
-    let row = service.proposal(&id, waits.time, Behalf::of(&caller)).await?;
+    let row = service.proposal(&id, caller.time(extract::wait(wait)), Behalf::of(&caller)).await?;
     // Pending at once, a proxy would ask again at once.
-    if waits.is_cut && row.is_pending() {
+    if caller.is_cut && wait.is_some() && row.is_pending() {
         return Err(Failure::Busy);
     }
     Ok(Json(view::proposal(&row, caller.role, wait.is_some() && row.is_pending())?))

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use narrowgate_core::wire::{CreateSandbox, CreatedSandbox, History, SandboxView, Sandboxes};
 use serde::Deserialize;
 
-use super::call::Call;
+use super::call::{Call, NextPolicy, Poll};
 use super::extract::{self, Segment, to_the_end};
 use crate::failure::Failure;
 use crate::service::Service;
@@ -77,7 +77,7 @@ struct BundleQuery {
 /// `GET /v1/sandboxes/{name}/bundle?after=V&wait=S`
 pub(super) async fn bundle(
     State(service): State<Arc<Service>>,
-    mut caller: Call,
+    caller: Poll<NextPolicy>,
     Segment(name): Segment,
     uri: Uri,
 ) -> Result<Response, Failure> {
@@ -85,8 +85,7 @@ pub(super) async fn bundle(
         return Err(Failure::no_sandbox(&name));
     }
     let BundleQuery { after, wait } = extract::query(&uri)?;
-    let wait = caller.wait(&service.rooms.watches, extract::wait(wait));
-    match service.bundle(&name, after.unwrap_or(0), wait.time).await? {
+    match service.bundle(&name, after.unwrap_or(0), caller.time(extract::wait(wait))).await? {
         Some(bundle) => Ok(Json(bundle).into_response()),
         None => Ok(StatusCode::NO_CONTENT.into_response()),
     }
