@@ -156,7 +156,12 @@ fn proposal_routes(generator: &mut SchemaGenerator) -> Vec<Route> {
     vec![
         Route {
             query: &[("sandbox", "string", "Only of this sandbox."), ("status", "string", "Only with this status.")],
-            answers: vec![(200, "Oldest first; the newest 1000.", Some(of.schema::<wire::Proposals>()))],
+            answers: vec![(
+                200,
+                "Oldest first; at most 1000. What waits comes before what was decided; of what waits, the oldest of each \
+                 sandbox; of what was decided, the newest.",
+                Some(of.schema::<wire::Proposals>()),
+            )],
             ..route("get", "/v1/proposals", "List proposals.", &["reviewer"])
         },
         Route {

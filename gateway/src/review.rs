@@ -20,7 +20,7 @@ use crate::view;
 
 /// How often an approval starts over because another came first. Each round another one got through.
 pub(crate) const ROUNDS: usize = 16;
-/// How many proposals a listing shows: the newest.
+/// How many proposals a listing shows.
 pub(crate) const LISTED: u32 = 1000;
 /// What a reviewer can hint at, and what it tells the agent.
 pub(crate) const HINTS: [(&str, &str); 6] = [

@@ -7,6 +7,7 @@
 //! - Whatever ends a request (an answer, the deadline, the client's leaving, the session's end) is one statement in
 //!   `store::held` that only the first can win.
 //! - Nothing that was refused leaves a trace in the database.
+//! - What one sandbox asks of people is a share of its own (`ask`), and what waits is always shown (`answer`).
 
 mod answer;
 mod ask;
