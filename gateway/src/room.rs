@@ -1,5 +1,6 @@
 //! How many calls of sandboxes are answered at a time. Whatever they ask for, there is room for people and for each
-//! other: a sandbox has its bound, and all of them together have one well below what the gateway can hold open.
+//! other: a sandbox has its bound, all of them together have one well below what the gateway can hold open, and the more
+//! is taken, the less of it may be one sandbox's.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,11 +26,12 @@ impl Room {
         Room { each, total, taken: Arc::default() }
     }
 
-    /// A place until it is dropped; `None` where there is none left.
+    /// A place until it is dropped; `None` where there is none left for this sandbox. It has less than twice as many as
+    /// are free: so however many want all of it, something is left for the next one.
     pub(crate) fn take(&self, sandbox: &str) -> Option<Place> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = taken.each.get(sandbox).copied().unwrap_or(0);
-        if own >= self.each || taken.total >= self.total {
+        let (own, free) = (taken.each.get(sandbox).copied().unwrap_or(0), self.total.saturating_sub(taken.total));
+        if own >= self.each || own >= free.saturating_mul(2) {
             return None;
         }
         taken.total += 1;
@@ -83,20 +85,23 @@ impl Rooms {
 mod tests {
     use super::*;
 
+    fn take(room: &Room, sandbox: &str, places: usize) -> Vec<Place> {
+        (0..places).filter_map(|_| room.take(sandbox)).collect()
+    }
+
     #[test]
     fn nobody_takes_all_of_it_and_what_is_left_can_be_taken_again() {
-        let room = Room::new(2, 3);
-        let one: Vec<Option<Place>> = (0..3).map(|_| room.take("one")).collect();
-        assert_eq!(one.iter().flatten().count(), 2, "its own bound");
-        let two: Vec<Option<Place>> = (0..2).map(|_| room.take("two")).collect();
-        assert_eq!(two.iter().flatten().count(), 1, "the bound of all");
-        assert!(room.take("three").is_none());
+        let room = Room::new(200, 337);
+        let one = take(&room, "one", 1000);
+        assert_eq!(one.len(), 200, "its own bound");
+        let two = take(&room, "two", 1000);
+        let three = take(&room, "three", 1000);
+        assert_eq!((two.len(), three.len()), (92, 30), "a part of what is left");
+        assert_eq!(take(&room, "four", 1).len(), 1, "and there is something for the next");
         drop(one);
-        let three = room.take("three");
-        assert!(three.is_some());
-        drop(two);
-        drop(three);
-        let sandboxes = room.taken.lock().map(|taken| (taken.total, taken.each.len()));
-        assert_eq!(sandboxes.ok(), Some((0, 0)), "nothing is kept of those that left");
+        assert_eq!(take(&room, "three", 1000).len(), 134, "what is free again is anybody's");
+        drop((two, three));
+        let left = room.taken.lock().map(|taken| (taken.total, taken.each.len()));
+        assert_eq!(left.ok(), Some((0, 0)), "nothing is kept of those that left");
     }
 }

@@ -46,6 +46,16 @@ impl FromRequestParts<Arc<Service>> for Call {
     }
 }
 
+impl Call {
+    /// Keeps the place until the change is done, also where the caller goes away: or who comes and goes would have any
+    /// number of changes under way.
+    pub(super) async fn until<T>(self, change: impl Future<Output = T>) -> T {
+        let done = change.await;
+        drop(self);
+        done
+    }
+}
+
 /// What a call may wait for, each with a room of its own.
 pub(super) trait Awaited {
     fn room(rooms: &Rooms) -> &Room;

@@ -31,7 +31,7 @@ pub(super) async fn hold(
     let asking = Asking::parse(&extract::body(body, MAX_HOLD).await?)?;
     match service.gates(&name, asking).await? {
         Gates::Known(outcome) => Ok(Json(*outcome)),
-        Gates::Open(ask) => to_the_end(async move { service.ask(&name, &ask).await.map(Json) }).await,
+        Gates::Open(ask) => to_the_end(caller.until(async move { service.ask(&name, &ask).await.map(Json) })).await,
     }
 }
 
@@ -60,7 +60,7 @@ pub(super) async fn leave(
     Path((name, id)): Path<(String, String)>,
 ) -> Result<StatusCode, Failure> {
     own(&caller, &name)?;
-    to_the_end(async move { service.leave(&name, &id).await.map(|()| StatusCode::NO_CONTENT) }).await
+    to_the_end(caller.until(async move { service.leave(&name, &id).await.map(|()| StatusCode::NO_CONTENT) })).await
 }
 
 /// `PUT /v1/sandboxes/{name}/session`
@@ -72,7 +72,8 @@ pub(super) async fn session(
 ) -> Result<StatusCode, Failure> {
     own(&caller, &name)?;
     let session: Session = extract::json(body, MAX_ANSWER).await?;
-    to_the_end(async move { service.put_session(&name, &session).await.map(|()| StatusCode::NO_CONTENT) }).await
+    to_the_end(caller.until(async move { service.put_session(&name, &session).await.map(|()| StatusCode::NO_CONTENT) }))
+        .await
 }
 
 /// `GET /v1/held?sandbox=&status=`

@@ -30,7 +30,7 @@ pub(super) async fn report(
     }
     let report: ReportDenials = extract::json(body, MAX_REPORT).await?;
     let reported = Reported::parse(report)?;
-    to_the_end(async move { Ok(Json(service.report(&name, reported).await?)) }).await
+    to_the_end(caller.until(async move { Ok(Json(service.report(&name, reported).await?)) })).await
 }
 
 /// `GET /v1/sandboxes/{name}/observed`

@@ -32,12 +32,12 @@ pub(super) async fn submit(
 ) -> Result<(StatusCode, Json<SubmitAnswer>), Failure> {
     let submission = submission(&caller, &name, body).await?;
     let judged = service.judge_submission(&name, submission).await?;
-    let answer = to_the_end(async move {
+    let answer = to_the_end(caller.until(async move {
         let answer = service.submit(&name, judged).await?;
         let (accepted, refused) = (answer.accepted_chunk_ids.len(), answer.rejection_reasons.len());
         tracing::info!(sandbox = name, accepted, refused, "proposal judged");
         Ok(answer)
-    });
+    }));
     Ok((StatusCode::ACCEPTED, Json(answer.await?)))
 }
 
