@@ -70,11 +70,12 @@ pub struct Activation {
     pub created_at: String,
 }
 
-/// Events between what was asked for and this one are not kept any more.
+/// Some of the events between what the reader has and this one are not kept any more; those that are, follow. It is said
+/// once for each event that is missing, and again to a reader who comes back with a place before it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Gap {
     /// The last event that the reader has.
     pub after: u64,
-    /// The oldest one that is kept.
+    /// The oldest one from which on all are kept.
     pub oldest: u64,
 }

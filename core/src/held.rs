@@ -70,6 +70,19 @@ pub enum HeldStatus {
 }
 
 impl HeldStatus {
+    /// Every one of them.
+    pub const ALL: [HeldStatus; 9] = [
+        HeldStatus::Waiting,
+        HeldStatus::Once,
+        HeldStatus::Session,
+        HeldStatus::Always,
+        HeldStatus::Denied,
+        HeldStatus::Never,
+        HeldStatus::TimedOut,
+        HeldStatus::Cancelled,
+        HeldStatus::Refused,
+    ];
+
     /// As on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -196,11 +209,27 @@ pub struct HeldList {
     pub held: Vec<HeldView>,
 }
 
-/// `PUT /v1/sandboxes/{name}/session`, by the sandbox's proxy when it starts and when it stops: grants of other sessions
-/// end, and so does what waits there.
+/// `PUT /v1/sandboxes/{name}/session`, by the sandbox's proxy when it starts and when it stops: what was granted for a
+/// session that ends goes, and so does what waits there. A sandbox has one proxy at a time, so that one that starts ends
+/// the session of any other; one that stops ends its own only, since the next one may run already.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Session {
-    /// The session that runs from now on; `null` for none.
+    /// The session that runs from now on: all others end. `null` where none is said to run.
     pub session: Option<String>,
+    /// With `session` null, the one session that ends; where absent too, all of them do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<String>,
+}
+
+impl Session {
+    /// This one runs from now on, and no other.
+    pub fn running(session: impl Into<String>) -> Session {
+        Session { session: Some(session.into()), ended: None }
+    }
+
+    /// This one is over; of others, nothing is said.
+    pub fn over(session: impl Into<String>) -> Session {
+        Session { session: None, ended: Some(session.into()) }
+    }
 }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::failure::Failure;
 use crate::service::Service;
-use crate::store::EventRow;
+use crate::store::{Behind, EventRow};
 
 /// How many readers there may be.
 pub(crate) const MOST_FOLLOWERS: usize = 64;
@@ -33,7 +33,7 @@ impl Service {
     /// reader that does not read.
     pub(crate) async fn follow(self: &Arc<Self>, after: Option<u64>) -> Result<Option<mpsc::Receiver<Sent>>, Failure> {
         let Ok(room) = Arc::clone(&self.followers).try_acquire_owned() else { return Ok(None) };
-        let (_, newest) = self.store.events_kept().await?;
+        let newest = self.store.newest_event().await?;
         // A number from another database, or from the future, is no place here.
         let after = after.map_or(newest, |after| after.min(newest));
         let (sender, receiver) = mpsc::channel(ON_THEIR_WAY);
@@ -55,16 +55,18 @@ impl Service {
 
     async fn send_events(&self, mut after: u64, sender: &mpsc::Sender<Sent>) -> Result<(), Failure> {
         let mut changes = self.changes.subscribe();
+        let mut told = 0;
         loop {
             changes.borrow_and_update();
-            let (oldest, _) = self.store.events_kept().await?;
-            if oldest > after + 1 {
-                if !sent(sender, Sent::Gap(Gap { after, oldest }), PATIENCE).await {
+            let Behind { gone, events } = self.store.events_after(after, 100).await?;
+            // Those that are kept follow, whatever is missing between them: so the place alone does not say what this
+            // reader was told of already.
+            if gone > after.max(told) {
+                if !sent(sender, Sent::Gap(Gap { after, oldest: gone + 1 }), PATIENCE).await {
                     return Ok(());
                 }
-                after = oldest - 1;
+                told = gone;
             }
-            let events = self.store.events_after(after, 100).await?;
             let more = events.len() == 100;
             for event in events {
                 after = event.seq();

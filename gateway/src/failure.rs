@@ -25,6 +25,8 @@ pub(crate) enum Failure {
     TooLarge { limit: usize },
     /// The body took too long.
     TooSlow,
+    /// So many calls of this sandbox, or of all of them, are answered right now.
+    Busy,
     /// Ours. The text goes to the log, not to the caller.
     Internal(String),
 }
@@ -59,6 +61,7 @@ impl std::fmt::Display for Failure {
             Failure::Forbidden { needs } => write!(f, "this needs {needs}"),
             Failure::TooLarge { limit } => write!(f, "the body is larger than {limit} bytes"),
             Failure::TooSlow => f.write_str("the body took too long"),
+            Failure::Busy => f.write_str("too many calls of sandboxes are answered right now; try again in a second"),
         }
     }
 }

@@ -15,18 +15,23 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::config::{Config, Mode};
+use crate::crowd::Crowd;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::events::MOST_FOLLOWERS;
 use crate::failure::Failure;
 use crate::held;
 use crate::judge::{Judge, Judgement};
 use crate::key_ring::KeyRing;
+use crate::room::Rooms;
 use crate::rotate;
 use crate::serve::{self, Server};
 use crate::service::Service;
 use crate::store::{Store, StoreError};
 use crate::token::{Role, Token};
 use crate::turns::{Behalf, Turns};
+
+/// Open connections. Each is a descriptor, and 1,024 of those is what most systems give a program.
+const MAX_CONNECTIONS: usize = 900;
 
 /// Why a gateway does not start. Nothing is changed then, but for what the first start creates.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +117,11 @@ impl Gateway {
     /// # Errors
     /// [`StartError`]; in particular where the ceiling does not contain a policy that is in force.
     pub async fn start(config: Config) -> Result<Gateway, StartError> {
+        Gateway::start_for(config, MAX_CONNECTIONS).await
+    }
+
+    /// The same, with room for so many connections.
+    pub(crate) async fn start_for(config: Config, connections: usize) -> Result<Gateway, StartError> {
         if config.tls.is_none() && !config.listen.ip().is_loopback() {
             return Err(StartError::Exposed(config.listen));
         }
@@ -142,12 +152,13 @@ impl Gateway {
             lease: config.lease,
             turns: Turns::new(available_parallelism().map_or(2, usize::from)),
             changes: watch::Sender::new(0),
+            rooms: Rooms::of(connections),
             followers: Arc::new(Semaphore::new(MOST_FOLLOWERS)),
             closing: CancellationToken::new(),
         });
         prove_active(&service).await?;
         tokio::spawn(held::sweep(Arc::clone(&service)));
-        let server = Server::start(listener, acceptor, Arc::clone(&service))
+        let server = Server::start(listener, acceptor, Arc::clone(&service), Crowd::new(connections))
             .map_err(|source| StartError::Listen { addr: config.listen, source })?;
         tracing::info!(addr = %server.addr(), mode = %config.mode, "gateway listening");
         Ok(Gateway { service, data_dir, server })

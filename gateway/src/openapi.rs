@@ -156,7 +156,12 @@ fn proposal_routes(generator: &mut SchemaGenerator) -> Vec<Route> {
     vec![
         Route {
             query: &[("sandbox", "string", "Only of this sandbox."), ("status", "string", "Only with this status.")],
-            answers: vec![(200, "Oldest first; the newest 1000.", Some(of.schema::<wire::Proposals>()))],
+            answers: vec![(
+                200,
+                "Oldest first; at most 1000. What waits comes before what was decided; of what waits, the oldest of each \
+                 sandbox; of what was decided, the newest.",
+                Some(of.schema::<wire::Proposals>()),
+            )],
             ..route("get", "/v1/proposals", "List proposals.", &["reviewer"])
         },
         Route {
@@ -279,6 +284,9 @@ fn responses(route: &Route, generator: &mut SchemaGenerator) -> Value {
         if !route.roles.contains(&"sandbox") {
             errors.push(403);
         }
+        if route.roles.iter().any(|role| role.starts_with("sandbox")) {
+            errors.push(503);
+        }
     }
     if route.path.contains('{') {
         errors.push(404);
@@ -307,6 +315,9 @@ fn meaning(status: u16) -> &'static str {
         408 => "The body took longer than 15 s.",
         409 => {
             "Not in the state that this needs: sandbox_exists, stale_review_token (with the proposal or held request as of now), not_pending, locked, not_proven, busy; of held requests (as they are now) not_waiting, no_longer_fits, key_reused, session_ended."
+        }
+        503 => {
+            "busy, for a sandbox: too many calls of its own, or of all sandboxes, are answered right now. Retry-After."
         }
         _ => "The body is too large.",
     }

@@ -20,7 +20,7 @@ use crate::view;
 
 /// How often an approval starts over because another came first. Each round another one got through.
 pub(crate) const ROUNDS: usize = 16;
-/// How many proposals a listing shows: the newest.
+/// How many proposals a listing shows.
 pub(crate) const LISTED: u32 = 1000;
 /// What a reviewer can hint at, and what it tells the agent.
 pub(crate) const HINTS: [(&str, &str); 6] = [
@@ -200,6 +200,10 @@ impl Service {
     /// 409 with the proposal as it stands now.
     async fn stale(&self, id: &str) -> Result<Failure, Failure> {
         let row = self.store.proposal(id).await?.ok_or_else(|| Failure::no_proposal(id))?;
+        // It was decided between two looks, and the policy that followed is why the token does not fit.
+        if !row.is_pending() {
+            return Ok(decided(&row));
+        }
         let row = self.current(row, Behalf::People).await?;
         let message =
             "the proposal, the policy or the ceiling is not what this review token was made for; look again".to_owned();

@@ -6,7 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
@@ -14,19 +17,20 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api;
+use crate::crowd::{Connection, Crowd};
 use crate::service::Service;
 
-const MAX_CONNECTIONS: usize = 1024;
 const HEADERS_WITHIN: Duration = Duration::from_secs(15);
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 const FINISH_WITHIN: Duration = Duration::from_secs(5);
+/// How many make way at once where the system gives no more descriptors.
+const THINNED: usize = 64;
 
 /// The listening server.
 pub(crate) struct Server {
@@ -43,6 +47,7 @@ impl Server {
         listener: std::net::TcpListener,
         acceptor: Option<TlsAcceptor>,
         service: Arc<Service>,
+        crowd: Crowd,
     ) -> io::Result<Server> {
         let listener = TcpListener::from_std(listener)?;
         let server = Server {
@@ -55,6 +60,7 @@ impl Server {
         let connections = Connections {
             router: api::router(service),
             acceptor,
+            crowd,
             closing: server.closing.clone(),
             abort: server.abort.clone(),
             tasks: server.tasks.clone(),
@@ -114,6 +120,7 @@ pub(crate) fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, String> {
 struct Connections {
     router: axum::Router,
     acceptor: Option<TlsAcceptor>,
+    crowd: Crowd,
     closing: CancellationToken,
     abort: CancellationToken,
     tasks: TaskTracker,
@@ -121,7 +128,6 @@ struct Connections {
 
 impl Connections {
     async fn accept(self, listener: TcpListener) {
-        let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -130,40 +136,46 @@ impl Connections {
             let stream = match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    // Out of descriptors, mostly: what is open has to end first.
                     tracing::warn!(%error, "cannot accept a connection");
-                    sleep(Duration::from_millis(100)).await;
+                    if is_out_of_descriptors(&error) {
+                        self.crowd.thin(THINNED);
+                    }
+                    sleep(Duration::from_millis(10)).await;
                     continue;
                 }
             };
-            // At the limit a connection is closed at once: waiting would hide from the caller what is wrong.
-            let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { continue };
+            // Where all are of use it is closed at once: waiting would hide from the caller what is wrong.
+            let Some(connection) = self.crowd.admit() else { continue };
             let connections = self.clone();
             self.tasks.spawn(async move {
                 tokio::select! {
-                    () = connections.connection(stream) => {}
+                    () = connections.connection(stream, &connection) => {}
+                    () = connection.gone().cancelled() => tracing::debug!("a connection made way for another"),
                     () = connections.abort.cancelled() => {}
                 }
-                drop(permit);
             });
         }
     }
 
-    async fn connection(&self, stream: TcpStream) {
+    async fn connection(&self, stream: TcpStream, connection: &Arc<Connection>) {
         // Answers are small and somebody waits for them.
         let _ = stream.set_nodelay(true);
         match &self.acceptor {
-            None => self.http(stream).await,
+            None => self.http(stream, connection).await,
             Some(acceptor) => match timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => self.http(stream).await,
+                Ok(Ok(stream)) => self.http(stream, connection).await,
                 Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
                 Err(_) => tracing::debug!("TLS handshake timed out"),
             },
         }
     }
 
-    async fn http(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let service = TowerToHyperService::new(self.router.clone());
+    async fn http(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, connection: &Arc<Connection>) {
+        let (router, connection) = (TowerToHyperService::new(self.router.clone()), Arc::clone(connection));
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(Arc::clone(&connection));
+            router.call(request)
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADERS_WITHIN)
@@ -181,3 +193,11 @@ impl Connections {
         }
     }
 }
+
+/// `ENFILE` and `EMFILE`, which have no kind of their own. Nothing is accepted before something else is closed.
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(23 | 24))
+}
+
+#[cfg(test)]
+mod tests;

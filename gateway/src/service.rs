@@ -15,6 +15,7 @@ use crate::config::Mode;
 use crate::failure::Failure;
 use crate::judge::{Judge, Judgement, Waiting};
 use crate::key_ring::KeyRing;
+use crate::room::Rooms;
 use crate::store::{NewVersion, SandboxRow, Store};
 use crate::token::{Role, Token};
 use crate::turns::{Behalf, Turns};
@@ -38,6 +39,8 @@ pub(crate) struct Service {
     /// Counts changes to anything; whoever waits for one looks again. One counter for all sandboxes: a needless look
     /// is one indexed read, and there is no per-sandbox registry to keep right.
     pub(crate) changes: watch::Sender<u64>,
+    /// Room for the calls of sandboxes.
+    pub(crate) rooms: Rooms,
     /// Room for those who follow events.
     pub(crate) followers: Arc<Semaphore>,
     /// Ends long polls when the gateway ends.

@@ -261,6 +261,37 @@ async fn a_persons_no_holds_for_seven_days() {
     assert_eq!(show(&system, &id).await["hit_count"], 5);
 }
 
+/// Nothing that an agent does makes a person's no forgotten.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_persons_no_outlives_any_number_of_other_denials() {
+    let (system, token) = start(Mode::Manual).await;
+    let denial = || l4("db.example.com", 5432, PSQL);
+    let id = drafted(&system, &token, denial()).await;
+    let no = json!({"reason": "use the replica", "hints": []});
+    assert_eq!(system.call("POST", &format!("/v1/proposals/{id}/reject"), &system.reviewer, Some(no)).await.0, 200);
+    let refused = drafted(&system, &token, l4("new.example.com", 5432, PSQL)).await;
+    for round in 0..9 {
+        let denials: Vec<Value> = (0..250).map(|n| l7("api.github.com", "GET", &format!("/{round}/{n}"))).collect();
+        tell(&system, &token, &denials).await;
+    }
+    let database = database(&system).await;
+    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM observed").fetch_one(&database).await.unwrap();
+    assert_eq!(rows, 2001, "what a person rejected is kept besides the others");
+    assert_eq!(show(&system, &refused).await["hit_count"], Value::Null, "what the gateway refused is not");
+    assert!(tell(&system, &token, &[denial()]).await.is_empty(), "the no holds");
+    assert_eq!(show(&system, &id).await["hit_count"], 2, "and is counted on");
+    // After seven days it is what any other denial is.
+    for sql in [
+        "UPDATE proposals SET decided_at = decided_at - 7 * 24 * 3600",
+        "UPDATE observed SET last_seen = last_seen - 60 WHERE draft IS NOT NULL",
+    ] {
+        sqlx::query(sql).execute(&database).await.unwrap();
+    }
+    let denials: Vec<Value> = (0..250).map(|n| l7("api.github.com", "GET", &format!("/again/{n}"))).collect();
+    tell(&system, &token, &denials).await;
+    assert_eq!(show(&system, &id).await["hit_count"], Value::Null);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_ceilings_no_holds_as_long_as_it_is_that_ceiling() {
     let (system, token) = start(Mode::Manual).await;

@@ -497,4 +497,18 @@ when { resource.host == \"api.github.com\" && resource.port == 443 };\n";
     assert!(yaml.contains("/user") && yaml.contains("expires_at"), "a lease: {yaml}");
     assert_eq!(system.get("/v1/held?status=all").await["held"], json!([]));
     system.held(&token, hold("k2", "PUT", A)).await;
+    // Each is a version: so they have the rate that questions have.
+    let path = system.dir.path().join("data/narrowgate.db");
+    let pool = sqlx::SqlitePool::connect_with(sqlx::sqlite::SqliteConnectOptions::new().filename(path)).await.unwrap();
+    let used_up = "UPDATE sandboxes SET questions_until = CAST(strftime('%s') AS INTEGER) + 10000";
+    sqlx::query(used_up).execute(&pool).await.unwrap();
+    let refused = system.hold(&token, hold("k3", "GET", "/user/repos")).await;
+    assert_eq!(refused["status"], "refused", "{refused}");
+    assert!(refused["message"].as_str().unwrap().starts_with("too_many_questions: "), "{refused}");
+    assert_eq!(system.bundle("dev").await["version"], 2);
+    assert_eq!(
+        system.hold(&token, hold("k4", "GET", "/user")).await["version"],
+        2,
+        "what is in force asks for nothing"
+    );
 }

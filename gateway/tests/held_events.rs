@@ -171,17 +171,25 @@ async fn a_reader_goes_on_from_where_it_was() {
     assert_eq!(new.next().await, None);
 }
 
+/// As many events of one sandbox are kept.
+const KEPT: u64 = 2000;
+
+/// Events that a sandbox of this name would have caused.
+async fn flood(system: &System, sandbox: &str, events: u64) {
+    let path = system.dir.path().join("data/narrowgate.db");
+    let pool = sqlx::SqlitePool::connect_with(sqlx::sqlite::SqliteConnectOptions::new().filename(path)).await.unwrap();
+    let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+        INSERT INTO events (kind, data) SELECT 'activation', json_object('sandbox', ?2, 'version', i) FROM n";
+    sqlx::query(many).bind(i64::try_from(events).unwrap()).bind(sandbox).execute(&pool).await.unwrap();
+    pool.close().await;
+}
+
 /// What is not kept any more is said to be missing; a number that was never given is no place.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_missing_is_said() {
     let (system, token) = asking(Mode::Manual, ASKS).await;
-    let path = system.dir.path().join("data/narrowgate.db");
-    let pool = sqlx::SqlitePool::connect_with(sqlx::sqlite::SqliteConnectOptions::new().filename(path)).await.unwrap();
-    let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10050)
-        INSERT INTO events (kind, data) SELECT 'held', '{}' FROM n";
-    sqlx::query(many).execute(&pool).await.unwrap();
-    pool.close().await;
-    assert_eq!(system.dump().await["events"].len(), 10_000, "bounded");
+    flood(&system, "dev", KEPT + 50).await;
+    assert_eq!(system.dump().await["events"].len() as u64, KEPT, "bounded");
     let mut late = Reader::open(system.gateway.addr(), &system.reviewer, Some(1)).await;
     let gap = late.next().await.unwrap();
     assert_eq!((gap.kind.as_str(), &gap.data["after"], gap.id), ("gap", &json!(1), None));
@@ -190,6 +198,58 @@ async fn what_is_missing_is_said() {
     let mut ahead = Reader::open(system.gateway.addr(), &system.reviewer, Some(1 << 40)).await;
     let id = system.held(&token, hold("k", "PUT", A)).await;
     assert_eq!(ahead.next().await.unwrap().data["held_id"], json!(id));
+}
+
+/// A sandbox that makes events without end takes the place of its own, and of nobody else's. Where some are missing in
+/// the middle, a reader is told so once, and gets the rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_pushes_out_only_its_own_events() {
+    let (system, token) = asking(Mode::Manual, ASKS).await;
+    let quiet = system.sandbox_with("quiet", ASKS).await;
+    let (status, asked) = system.call("POST", "/v1/sandboxes/quiet/held", &quiet, Some(hold("q", "PUT", A))).await;
+    assert_eq!(status, 200, "{asked}");
+    flood(&system, "dev", 12_000).await;
+    // The baselines of both, and what the quiet one asked.
+    let newest = 2 + 1 + 12_000;
+    let mut reader = Reader::open(system.gateway.addr(), &system.reviewer, Some(1)).await;
+    let gap = reader.next().await.unwrap();
+    assert_eq!((gap.kind.as_str(), &gap.data), ("gap", &json!({"after": 1, "oldest": newest - KEPT + 1})));
+    let all = reader.take(2 + KEPT as usize).await;
+    let kinds: Vec<(&str, &str)> =
+        all[..3].iter().map(|event| (event.kind.as_str(), event.data["sandbox"].as_str().unwrap())).collect();
+    assert_eq!(
+        kinds,
+        [("activation", "quiet"), ("held", "quiet"), ("activation", "dev")],
+        "what others asked is there"
+    );
+    assert_eq!((all[1].data["held_id"].clone(), all[2].id), (asked["held_id"].clone(), Some(newest - KEPT + 1)));
+    assert!(all.iter().all(|event| event.kind != "gap"), "it is said once");
+    // Whoever goes on from where nothing is missing any more is told of no gap; nor is one who keeps up.
+    let mut later = Reader::open(system.gateway.addr(), &system.reviewer, Some(newest - KEPT)).await;
+    assert_eq!(later.next().await.unwrap().id, Some(newest - KEPT + 1));
+    let id = system.held(&token, hold("k", "PUT", A)).await;
+    let told = reader.next().await.unwrap();
+    assert_eq!((told.id, &told.data["held_id"]), (Some(newest + 1), &json!(id)));
+    // One whose place is before what is missing misses it, also in the middle and after a restart.
+    let system = system.restart().await;
+    for (after, missing) in [(3, true), (newest - KEPT, true), (newest - KEPT + 1, false), (newest, false)] {
+        let mut reader = Reader::open(system.gateway.addr(), &system.reviewer, Some(after)).await;
+        assert_eq!(reader.next().await.unwrap().kind == "gap", missing, "after {after}");
+    }
+}
+
+/// What happened in sandboxes that are gone is kept too, and does not grow with their number.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_events_of_deleted_sandboxes_share_one_place() {
+    let (system, _) = asking(Mode::Manual, ASKS).await;
+    for name in ["one", "two", "three"] {
+        system.sandbox_with(name, ASKS).await;
+        flood(&system, name, KEPT / 2).await;
+        assert_eq!(system.call("DELETE", &format!("/v1/sandboxes/{name}"), &system.admin, None).await.0, 204);
+    }
+    assert_eq!(system.dump().await["events"].len() as u64, KEPT + 1, "and the baseline of the one that is left");
+    let mut reader = Reader::open(system.gateway.addr(), &system.reviewer, Some(1)).await;
+    assert_eq!(reader.next().await.unwrap().kind, "gap");
 }
 
 /// A place that is none, and one reader too many.

@@ -236,3 +236,40 @@ async fn an_inbox_does_not_overflow() {
     }
     assert_eq!(refused, 5);
 }
+
+/// What waits for a decision is never hidden behind what was decided, nor behind what other sandboxes ask for.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_decision_is_always_listed() {
+    let system = System::start().await;
+    let token = system.sandbox("dev").await;
+    let id = system.submit("dev", &token, put("docs", "/repos/acme/docs/**")).await.unwrap();
+    let path = system.dir.path().join("data/narrowgate.db");
+    let pool = sqlx::SqlitePool::connect_with(sqlx::sqlite::SqliteConnectOptions::new().filename(path)).await.unwrap();
+    let copies = async |sandbox: &str, status: &str, count: i64| {
+        let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+            INSERT INTO proposals (id, sandbox, status, source, binary, intent_summary, denial_ids, evidence, operation, subject,
+              base_version, ceiling_digest, credentials_digest, verdict, report, review_token, created_at, decided_at, decided_by)
+            SELECT id || ?2 || i, (SELECT max(id) FROM sandboxes WHERE name = ?2), ?3, source, binary, intent_summary, denial_ids, evidence,
+              operation, subject, base_version, ceiling_digest, credentials_digest, verdict, report,
+              CASE ?3 WHEN 'pending' THEN review_token END, created_at, CASE ?3 WHEN 'rejected' THEN created_at END,
+              CASE ?3 WHEN 'rejected' THEN 'gateway' END FROM n, proposals WHERE id = ?4";
+        sqlx::query(sql).bind(count).bind(sandbox).bind(status).bind(&id).execute(&pool).await.unwrap();
+    };
+    let listed = async |query: &str| -> Vec<String> {
+        let proposals = system.get(&format!("/v1/proposals{query}")).await["proposals"].as_array().unwrap().clone();
+        proposals.iter().map(|view| view["chunk_id"].as_str().unwrap().to_owned()).collect()
+    };
+    copies("dev", "rejected", 1200).await;
+    for query in ["", "?sandbox=dev", "?status=pending"] {
+        let ids = listed(query).await;
+        assert!(ids.len() <= 1000 && ids[0] == id, "{query}: {} without it", ids.len());
+    }
+    for name in ["a", "b"] {
+        system.sandbox(name).await;
+        copies(name, "pending", 600).await;
+    }
+    let ids = listed("?status=pending").await;
+    let of = |name: &str| ids.iter().filter(|one| one.starts_with(&format!("{id}{name}"))).count();
+    assert_eq!((ids.len(), &ids[0]), (1000, &id));
+    assert!((499..=500).contains(&of("a")) && (499..=500).contains(&of("b")), "{} and {}", of("a"), of("b"));
+}

@@ -12,10 +12,10 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_core::Stream;
 use tokio::sync::mpsc;
 
+use super::call::Call;
 use crate::events::{MOST_FOLLOWERS, Sent};
 use crate::failure::Failure;
 use crate::service::Service;
-use crate::store::Caller;
 use crate::token::Role;
 
 /// So that both sides notice a connection that is dead.
@@ -24,7 +24,7 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// `GET /v1/inbox/events`
 pub(super) async fn follow(
     State(service): State<Arc<Service>>,
-    caller: Caller,
+    caller: Call,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Failure> {
     caller.needs(&[Role::Reviewer, Role::Admin])?;
@@ -39,16 +39,20 @@ pub(super) async fn follow(
             held: None,
         });
     };
-    Ok(Sse::new(Events(events)).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
+    Ok(Sse::new(Events { events, _call: caller }).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
 }
 
-struct Events(mpsc::Receiver<Sent>);
+/// The call is answered for as long as it is followed.
+struct Events {
+    events: mpsc::Receiver<Sent>,
+    _call: Call,
+}
 
 impl Stream for Events {
     type Item = Result<Event, Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_recv(context).map(|sent| sent.map(|sent| Ok(event(sent))))
+        self.events.poll_recv(context).map(|sent| sent.map(|sent| Ok(event(sent))))
     }
 }
 

@@ -1,12 +1,12 @@
-//! What is read from a request: the caller first, then parameters, then the body.
+//! What is read from a request besides the caller ([`super::call`]): parameters, then the body.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::Uri;
 use axum::http::request::Parts;
-use axum::http::{Uri, header};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -14,25 +14,8 @@ use tokio::time::timeout;
 
 use crate::failure::Failure;
 use crate::service::Service;
-use crate::store::Caller;
-use crate::token::Token;
 
 const BODY_WITHIN: Duration = Duration::from_secs(15);
-
-impl FromRequestParts<Arc<Service>> for Caller {
-    type Rejection = Failure;
-
-    async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Caller, Failure> {
-        let mut given = parts.headers.get_all(header::AUTHORIZATION).iter();
-        let (Some(value), None) = (given.next(), given.next()) else { return Err(Failure::Unauthenticated) };
-        let (scheme, token) =
-            value.to_str().ok().and_then(|value| value.split_once(' ')).ok_or(Failure::Unauthenticated)?;
-        let token = Token::parse(token.trim())
-            .filter(|_| scheme.eq_ignore_ascii_case("bearer"))
-            .ok_or(Failure::Unauthenticated)?;
-        service.store.caller(&token).await?.ok_or(Failure::Unauthenticated)
-    }
-}
 
 /// The name or id in a path.
 pub(super) struct Segment(pub(super) String);

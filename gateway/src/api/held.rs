@@ -6,9 +6,10 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
-use narrowgate_core::held::{HeldAnswer, HeldList, HeldOutcome, HeldView, Session};
+use narrowgate_core::held::{HeldAnswer, HeldList, HeldOutcome, HeldStatus, HeldView, Session};
 use serde::Deserialize;
 
+use super::call::{Call, Person, Poll};
 use super::extract::{self, Filter, Segment, to_the_end};
 use crate::failure::Failure;
 use crate::held::{self, Asking, Gates};
@@ -22,7 +23,7 @@ const MAX_ANSWER: usize = 16 * 1024;
 /// `POST /v1/sandboxes/{name}/held`
 pub(super) async fn hold(
     State(service): State<Arc<Service>>,
-    caller: Caller,
+    caller: Call,
     Segment(name): Segment,
     body: Body,
 ) -> Result<Json<HeldOutcome>, Failure> {
@@ -30,7 +31,7 @@ pub(super) async fn hold(
     let asking = Asking::parse(&extract::body(body, MAX_HOLD).await?)?;
     match service.gates(&name, asking).await? {
         Gates::Known(outcome) => Ok(Json(*outcome)),
-        Gates::Open(ask) => to_the_end(async move { service.ask(&name, &ask).await.map(Json) }).await,
+        Gates::Open(ask) => to_the_end(caller.until(async move { service.ask(&name, &ask).await.map(Json) })).await,
     }
 }
 
@@ -42,41 +43,43 @@ struct OutcomeQuery {
 /// `GET /v1/sandboxes/{name}/held/{id}?wait=S`
 pub(super) async fn outcome(
     State(service): State<Arc<Service>>,
-    caller: Caller,
+    caller: Poll<Person>,
     Path((name, id)): Path<(String, String)>,
     uri: Uri,
 ) -> Result<Json<HeldOutcome>, Failure> {
     own(&caller, &name)?;
     let OutcomeQuery { wait } = extract::query(&uri)?;
-    service.held_outcome(&name, &id, extract::wait(wait)).await.map(Json)
+    // Where there is no room to wait, `waiting` at once: the proxy asks again, and no answer is late by more than that.
+    service.held_outcome(&name, &id, caller.time(extract::wait(wait))).await.map(Json)
 }
 
 /// `DELETE /v1/sandboxes/{name}/held/{id}`
 pub(super) async fn leave(
     State(service): State<Arc<Service>>,
-    caller: Caller,
+    caller: Call,
     Path((name, id)): Path<(String, String)>,
 ) -> Result<StatusCode, Failure> {
     own(&caller, &name)?;
-    to_the_end(async move { service.leave(&name, &id).await.map(|()| StatusCode::NO_CONTENT) }).await
+    to_the_end(caller.until(async move { service.leave(&name, &id).await.map(|()| StatusCode::NO_CONTENT) })).await
 }
 
 /// `PUT /v1/sandboxes/{name}/session`
 pub(super) async fn session(
     State(service): State<Arc<Service>>,
-    caller: Caller,
+    caller: Call,
     Segment(name): Segment,
     body: Body,
 ) -> Result<StatusCode, Failure> {
     own(&caller, &name)?;
     let session: Session = extract::json(body, MAX_ANSWER).await?;
-    to_the_end(async move { service.put_session(&name, &session).await.map(|()| StatusCode::NO_CONTENT) }).await
+    to_the_end(caller.until(async move { service.put_session(&name, &session).await.map(|()| StatusCode::NO_CONTENT) }))
+        .await
 }
 
 /// `GET /v1/held?sandbox=&status=`
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
-    caller: Caller,
+    caller: Call,
     uri: Uri,
 ) -> Result<Json<HeldList>, Failure> {
     caller.needs(&[Role::Reviewer, Role::Admin])?;
@@ -84,9 +87,9 @@ pub(super) async fn list(
     let status = match status.as_deref() {
         None => Some("waiting"),
         Some("all") => None,
-        Some(status) if held::STATUSES.iter().any(|known| known.as_str() == status) => Some(status),
+        Some(status) if HeldStatus::ALL.iter().any(|known| known.as_str() == status) => Some(status),
         Some(other) => {
-            let known: Vec<&str> = held::STATUSES.iter().map(|status| status.as_str()).collect();
+            let known: Vec<&str> = HeldStatus::ALL.iter().map(|status| status.as_str()).collect();
             return Err(Failure::invalid(format!("{other:?} is not a status; it is all, {}", known.join(", "))));
         }
     };
@@ -101,7 +104,7 @@ pub(super) async fn list(
 /// `GET /v1/held/{id}`
 pub(super) async fn show(
     State(service): State<Arc<Service>>,
-    caller: Caller,
+    caller: Call,
     Segment(id): Segment,
 ) -> Result<Json<HeldView>, Failure> {
     caller.needs(&[Role::Reviewer, Role::Admin])?;
@@ -111,7 +114,7 @@ pub(super) async fn show(
 /// `POST /v1/held/{id}/answer`
 pub(super) async fn answer(
     State(service): State<Arc<Service>>,
-    caller: Caller,
+    caller: Call,
     Segment(id): Segment,
     body: Body,
 ) -> Result<Json<HeldView>, Failure> {
@@ -127,7 +130,7 @@ pub(super) async fn answer(
 /// `DELETE /v1/held/never/{id}`
 pub(super) async fn forget(
     State(service): State<Arc<Service>>,
-    caller: Caller,
+    caller: Call,
     Segment(id): Segment,
 ) -> Result<StatusCode, Failure> {
     caller.needs(&[Role::Reviewer])?;

@@ -7,24 +7,24 @@ use axum::body::Body;
 use axum::extract::State;
 use narrowgate_core::wire::{Keys, RotateKey};
 
+use super::call::Call;
 use super::extract::{self, to_the_end};
 use crate::clock;
 use crate::failure::Failure;
 use crate::service::Service;
-use crate::store::Caller;
 use crate::token::Role;
 
 const MAX_BODY: usize = 1024;
 
 /// `GET /v1/keys`
-pub(super) async fn list(State(service): State<Arc<Service>>, _: Caller) -> Json<Keys> {
+pub(super) async fn list(State(service): State<Arc<Service>>, _: Call) -> Json<Keys> {
     Json(service.signer().await.view(clock::now()))
 }
 
 /// `POST /v1/keys/rotate`
 pub(super) async fn rotate(
     State(service): State<Arc<Service>>,
-    caller: Caller,
+    caller: Call,
     body: Body,
 ) -> Result<Json<Keys>, Failure> {
     caller.needs(&[Role::Admin])?;

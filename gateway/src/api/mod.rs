@@ -1,6 +1,7 @@
 //! The HTTP API: which role may call which route, what is read from a request, and how failures are said. Nothing is
 //! decided here.
 
+mod call;
 mod events;
 mod extract;
 mod held;
@@ -20,12 +21,15 @@ use axum::{Json, Router};
 use narrowgate_core::wire::{ApiError, CeilingView};
 use serde_json::{Value, json};
 
+use call::Call;
+
 use crate::failure::Failure;
 use crate::service::Service;
 use crate::store::Caller;
 use crate::token::Role;
 
-/// All routes. Each handler takes a [`Caller`] and names the roles it is for; those without one are public.
+/// All routes. Each handler takes a [`Call`], or a [`call::Poll`], and names the roles it is for; those without one are
+/// public.
 pub(crate) fn router(service: Arc<Service>) -> Router {
     Router::new()
         .route("/v1/sandboxes", get(sandboxes::list).post(sandboxes::create))
@@ -59,7 +63,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .with_state(service)
 }
 
-async fn ceiling(State(service): State<Arc<Service>>, caller: Caller) -> Result<Json<CeilingView>, Failure> {
+async fn ceiling(State(service): State<Arc<Service>>, caller: Call) -> Result<Json<CeilingView>, Failure> {
     caller.needs(&[Role::Reviewer, Role::Admin])?;
     Ok(Json(service.ceiling.clone()))
 }
@@ -138,6 +142,7 @@ impl IntoResponse for Failure {
             }
             Failure::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Failure::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too_slow"),
+            Failure::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Failure::Internal(detail) => {
                 tracing::error!(detail, "a call failed");
                 message = "the gateway failed; its log says how".to_owned();
@@ -148,6 +153,9 @@ impl IntoResponse for Failure {
             (status, Json(ApiError { error: code.to_owned(), message, pointer, proposal, held })).into_response();
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
     }

@@ -7,11 +7,11 @@ use axum::body::Body;
 use axum::extract::State;
 use narrowgate_core::observed::{ObservedDenials, ReportAnswer, ReportDenials};
 
+use super::call::Call;
 use super::extract::{self, Segment, to_the_end};
 use crate::drafts::Reported;
 use crate::failure::Failure;
 use crate::service::Service;
-use crate::store::Caller;
 use crate::token::Role;
 
 /// 256 denials with the longest paths that a proxy reads.
@@ -20,7 +20,7 @@ const MAX_REPORT: usize = 8 * 1024 * 1024;
 /// `POST /v1/sandboxes/{name}/denials`
 pub(super) async fn report(
     State(service): State<Arc<Service>>,
-    caller: Caller,
+    caller: Call,
     Segment(name): Segment,
     body: Body,
 ) -> Result<Json<ReportAnswer>, Failure> {
@@ -30,13 +30,13 @@ pub(super) async fn report(
     }
     let report: ReportDenials = extract::json(body, MAX_REPORT).await?;
     let reported = Reported::parse(report)?;
-    to_the_end(async move { Ok(Json(service.report(&name, reported).await?)) }).await
+    to_the_end(caller.until(async move { Ok(Json(service.report(&name, reported).await?)) })).await
 }
 
 /// `GET /v1/sandboxes/{name}/observed`
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
-    caller: Caller,
+    caller: Call,
     Segment(name): Segment,
 ) -> Result<Json<ObservedDenials>, Failure> {
     caller.needs(&[Role::Sandbox, Role::Reviewer])?;

@@ -9,6 +9,7 @@ use axum::http::{StatusCode, Uri};
 use narrowgate_core::wire::{Approve, CheckAnswer, ProposalView, Proposals, Reject, SubmitAnswer};
 use serde::Deserialize;
 
+use super::call::{Call, Person, Poll};
 use super::extract::{self, Filter, Segment, to_the_end};
 use crate::failure::Failure;
 use crate::service::Service;
@@ -25,25 +26,25 @@ const MAX_DECISION: usize = 64 * 1024;
 /// `POST /v1/sandboxes/{name}/proposals`
 pub(super) async fn submit(
     State(service): State<Arc<Service>>,
-    caller: Caller,
+    caller: Call,
     Segment(name): Segment,
     body: Body,
 ) -> Result<(StatusCode, Json<SubmitAnswer>), Failure> {
     let submission = submission(&caller, &name, body).await?;
     let judged = service.judge_submission(&name, submission).await?;
-    let answer = to_the_end(async move {
+    let answer = to_the_end(caller.until(async move {
         let answer = service.submit(&name, judged).await?;
         let (accepted, refused) = (answer.accepted_chunk_ids.len(), answer.rejection_reasons.len());
         tracing::info!(sandbox = name, accepted, refused, "proposal judged");
         Ok(answer)
-    });
+    }));
     Ok((StatusCode::ACCEPTED, Json(answer.await?)))
 }
 
 /// `POST /v1/sandboxes/{name}/proposals/check`
 pub(super) async fn check(
     State(service): State<Arc<Service>>,
-    caller: Caller,
+    caller: Call,
     Segment(name): Segment,
     body: Body,
 ) -> Result<Json<CheckAnswer>, Failure> {
@@ -54,7 +55,7 @@ pub(super) async fn check(
 /// `GET /v1/proposals?sandbox=&status=`
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
-    caller: Caller,
+    caller: Call,
     uri: Uri,
 ) -> Result<Json<Proposals>, Failure> {
     caller.needs(&[Role::Reviewer])?;
@@ -82,7 +83,7 @@ struct ShowQuery {
 /// `GET /v1/proposals/{id}?wait=S`
 pub(super) async fn show(
     State(service): State<Arc<Service>>,
-    caller: Caller,
+    caller: Poll<Person>,
     Segment(id): Segment,
     uri: Uri,
 ) -> Result<Json<ProposalView>, Failure> {
@@ -93,14 +94,18 @@ pub(super) async fn show(
     if !caller.may_see(&row.sandbox) {
         return Err(Failure::no_proposal(&id));
     }
-    let row = service.proposal(&id, extract::wait(wait), Behalf::of(&caller)).await?;
+    let row = service.proposal(&id, caller.time(extract::wait(wait)), Behalf::of(&caller)).await?;
+    // Pending at once, a proxy would ask again at once.
+    if caller.is_cut && wait.is_some() && row.is_pending() {
+        return Err(Failure::Busy);
+    }
     Ok(Json(view::proposal(&row, caller.role, wait.is_some() && row.is_pending())?))
 }
 
 /// `POST /v1/proposals/{id}/approve`
 pub(super) async fn approve(
     State(service): State<Arc<Service>>,
-    caller: Caller,
+    caller: Call,
     Segment(id): Segment,
     body: Body,
 ) -> Result<Json<ProposalView>, Failure> {
@@ -116,7 +121,7 @@ pub(super) async fn approve(
 /// `POST /v1/proposals/{id}/reject`
 pub(super) async fn reject(
     State(service): State<Arc<Service>>,
-    caller: Caller,
+    caller: Call,
     Segment(id): Segment,
     body: Body,
 ) -> Result<Json<ProposalView>, Failure> {

@@ -10,10 +10,10 @@ use axum::response::{IntoResponse, Response};
 use narrowgate_core::wire::{CreateSandbox, CreatedSandbox, History, SandboxView, Sandboxes};
 use serde::Deserialize;
 
+use super::call::{Call, NextPolicy, Poll};
 use super::extract::{self, Segment, to_the_end};
 use crate::failure::Failure;
 use crate::service::Service;
-use crate::store::Caller;
 use crate::token::Role;
 use crate::view;
 
@@ -22,11 +22,7 @@ const MAX_BODY: usize = 2 * 1024 * 1024;
 const MAX_POLICY: usize = 1024 * 1024;
 
 /// `POST /v1/sandboxes`
-pub(super) async fn create(
-    State(service): State<Arc<Service>>,
-    caller: Caller,
-    body: Body,
-) -> Result<Response, Failure> {
+pub(super) async fn create(State(service): State<Arc<Service>>, caller: Call, body: Body) -> Result<Response, Failure> {
     caller.needs(&[Role::Admin])?;
     let CreateSandbox { name, policy_yaml } = extract::json(body, MAX_BODY).await?;
     if policy_yaml.len() > MAX_POLICY {
@@ -41,7 +37,7 @@ pub(super) async fn create(
 }
 
 /// `GET /v1/sandboxes`
-pub(super) async fn list(State(service): State<Arc<Service>>, caller: Caller) -> Result<Json<Sandboxes>, Failure> {
+pub(super) async fn list(State(service): State<Arc<Service>>, caller: Call) -> Result<Json<Sandboxes>, Failure> {
     caller.needs(&[Role::Reviewer, Role::Admin])?;
     let rows = service.store.sandboxes().await?;
     Ok(Json(Sandboxes { sandboxes: rows.iter().map(view::sandbox).collect::<Result<_, _>>()? }))
@@ -50,7 +46,7 @@ pub(super) async fn list(State(service): State<Arc<Service>>, caller: Caller) ->
 /// `GET /v1/sandboxes/{name}`
 pub(super) async fn show(
     State(service): State<Arc<Service>>,
-    caller: Caller,
+    caller: Call,
     Segment(name): Segment,
 ) -> Result<Json<SandboxView>, Failure> {
     caller.needs(&[Role::Reviewer, Role::Admin])?;
@@ -60,7 +56,7 @@ pub(super) async fn show(
 /// `DELETE /v1/sandboxes/{name}`
 pub(super) async fn delete(
     State(service): State<Arc<Service>>,
-    caller: Caller,
+    caller: Call,
     Segment(name): Segment,
 ) -> Result<StatusCode, Failure> {
     caller.needs(&[Role::Admin])?;
@@ -81,7 +77,7 @@ struct BundleQuery {
 /// `GET /v1/sandboxes/{name}/bundle?after=V&wait=S`
 pub(super) async fn bundle(
     State(service): State<Arc<Service>>,
-    caller: Caller,
+    caller: Poll<NextPolicy>,
     Segment(name): Segment,
     uri: Uri,
 ) -> Result<Response, Failure> {
@@ -89,7 +85,7 @@ pub(super) async fn bundle(
         return Err(Failure::no_sandbox(&name));
     }
     let BundleQuery { after, wait } = extract::query(&uri)?;
-    match service.bundle(&name, after.unwrap_or(0), extract::wait(wait)).await? {
+    match service.bundle(&name, after.unwrap_or(0), caller.time(extract::wait(wait))).await? {
         Some(bundle) => Ok(Json(bundle).into_response()),
         None => Ok(StatusCode::NO_CONTENT.into_response()),
     }
@@ -98,7 +94,7 @@ pub(super) async fn bundle(
 /// `GET /v1/sandboxes/{name}/history`
 pub(super) async fn history(
     State(service): State<Arc<Service>>,
-    caller: Caller,
+    caller: Call,
     Segment(name): Segment,
 ) -> Result<Json<History>, Failure> {
     caller.needs(&[Role::Reviewer, Role::Admin])?;

@@ -12,14 +12,14 @@ use crate::failure::Failure;
 use crate::judge::{Fit, Lasting};
 use crate::review::ROUNDS;
 use crate::service::Service;
-use crate::store::{Answered, Grant, HeldRow, VersionRow};
+use crate::store::{Answered, Grant, HeldRow, Listing, VersionRow};
 use crate::token::Role;
 use crate::turns::Behalf;
 
 /// How long what is granted for a session lasts where nobody says that the session is over, in seconds.
 const SESSION_LASTS: i64 = 12 * 60 * 60;
-/// How many requests a listing shows: the newest.
-const LISTED: u32 = 1000;
+/// How much a listing shows. A client takes 16 MiB, and what is shown besides what is stored is little.
+const LISTED: Listing = Listing { rows: 1000, bytes: 8 << 20 };
 const LONGEST_REASON: usize = 2000;
 
 impl Service {

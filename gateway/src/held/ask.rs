@@ -19,13 +19,14 @@ use crate::failure::Failure;
 use crate::judge::{Code, Lasting, Refused};
 use crate::review::ROUNDS;
 use crate::service::Service;
-use crate::store::{Asked, HeldRow, NewHeld};
+use crate::store::{Asked, HeldRow, NewHeld, Share, Unasked};
 use crate::submit::without_query;
 use crate::token::new_id;
 use crate::turns::Behalf;
 
-/// How many requests of one sandbox may wait: no person reads more.
-const MOST_WAITING: u32 = 200;
+/// What one sandbox may ask of people: no person reads more than 200 at a time; a run that begins may need much at once;
+/// and whoever asks on and on gets no more than a person could answer beside their work.
+const SHARE: Share = Share { waiting: 200, at_once: 1000, seconds_each: 10 };
 /// A command line is shown to a person; what is longer is cut, visibly.
 const LONGEST_COMMAND: usize = 4096;
 
@@ -130,19 +131,19 @@ impl Service {
     /// Asks: from here on reviewers see it. In mode auto nobody is, where nobody needs to be.
     pub(crate) async fn ask(&self, sandbox: &str, ask: &Ask) -> Result<HeldOutcome, Failure> {
         if ask.is_automatic
-            && let Some(version) = self.unasked(sandbox, &ask.operation, &ask.record).await?
+            && let Some(outcome) = self.unasked(sandbox, &ask.operation, &ask.record).await?
         {
-            let by = automatic::APPROVER.to_owned();
-            return Ok(in_force(HeldStatus::Session, version, Some(by)));
+            return Ok(outcome);
         }
         let new = &ask.new;
-        let row = match self.store.hold(sandbox, new, MOST_WAITING).await? {
+        let row = match self.store.hold(sandbox, new, SHARE).await? {
             Asked::Held(row) => row,
             Asked::Never { by, reason } => return Ok(never(by, reason)),
             Asked::SessionEnded => return Ok(no("session_ended: the session that this is from is over")),
             Asked::Full => {
-                return Ok(no(format!("too_many_waiting: {MOST_WAITING} requests wait for a person already")));
+                return Ok(no(format!("too_many_waiting: {} requests wait for a person already", SHARE.waiting)));
             }
+            Asked::TooMany { seconds } => return Ok(too_many(seconds)),
             Asked::NoSandbox => return Err(Failure::no_sandbox(sandbox)),
         };
         self.changed();
@@ -194,20 +195,21 @@ impl Service {
         self.told(self.held_as_now(&row.id).await?).await
     }
 
-    /// Mode auto: what needs no person comes into force for a while, as a proposal of its kind would. The version that
-    /// has it; `None` where a person is to be asked after all.
+    /// Mode auto: what needs no person comes into force for a while, as a proposal of its kind would. `None` where a
+    /// person is to be asked after all.
     async fn unasked(
         &self,
         sandbox: &str,
         operation: &Operation,
         record: &DenialRecord,
-    ) -> Result<Option<u64>, Failure> {
+    ) -> Result<Option<HeldOutcome>, Failure> {
         let Some(leased) = self.leased(operation) else { return Ok(None) };
+        let granted = |version| Some(in_force(HeldStatus::Session, version, Some(automatic::APPROVER.to_owned())));
         for _ in 0..ROUNDS {
             let active = self.sandbox(sandbox).await?.active;
             let behalf = Behalf::Sandbox(sandbox);
             let fit = match self.fitting(&active, &leased, Lasting::ForNow, record, behalf).await? {
-                Fitting::Already(_) => return Ok(Some(active.version())),
+                Fitting::Already(_) => return Ok(granted(active.version())),
                 Fitting::Fits(fit) if fit.is_automatic() => fit,
                 _ => return Ok(None),
             };
@@ -215,18 +217,16 @@ impl Service {
             let version = Service::certified(&signer, sandbox, next, automatic::APPROVER, &fit.proven, yaml)?;
             let intent = format!("held request, applied without a person: {}", super::view::what(record));
             let proposal = self.proposal_of(sandbox, &active, &leased, record, intent, fit)?;
-            if self.store.grant_unasked(sandbox, &proposal, &version).await? {
-                drop(signer);
-                self.changed();
-                self.settle_drafts(sandbox).await;
-                tracing::info!(
-                    sandbox,
-                    proposal = proposal.id,
-                    version = next,
-                    "held request applied without a person"
-                );
-                return Ok(Some(next));
+            match self.store.grant_unasked(sandbox, &proposal, &version, SHARE).await? {
+                Unasked::Overtaken => continue,
+                Unasked::TooMany { seconds } => return Ok(Some(too_many(seconds))),
+                Unasked::Done => {}
             }
+            drop(signer);
+            self.changed();
+            self.settle_drafts(sandbox).await;
+            tracing::info!(sandbox, proposal = proposal.id, version = next, "held request applied without a person");
+            return Ok(granted(next));
         }
         Ok(None)
     }
@@ -279,6 +279,13 @@ fn known(outcome: HeldOutcome) -> Gates {
 
 fn no(message: impl Into<String>) -> HeldOutcome {
     HeldOutcome { message: Some(message.into()), ..bare(HeldStatus::Refused) }
+}
+
+fn too_many(seconds: i64) -> HeldOutcome {
+    let Share { at_once, seconds_each, .. } = SHARE;
+    no(format!(
+        "too_many_questions: {at_once} may be asked at once, and then one every {seconds_each} s; the next one can be asked in {seconds} s"
+    ))
 }
 
 fn never(by: String, message: Option<String>) -> HeldOutcome {

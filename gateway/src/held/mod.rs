@@ -7,6 +7,7 @@
 //! - Whatever ends a request (an answer, the deadline, the client's leaving, the session's end) is one statement in
 //!   `store::held` that only the first can win.
 //! - Nothing that was refused leaves a trace in the database.
+//! - What one sandbox asks of people is a share of its own (`ask`), and what waits is always shown (`answer`).
 
 mod answer;
 mod ask;
@@ -32,7 +33,7 @@ use crate::turns::Behalf;
 
 pub(crate) use ask::{Asking, Gates};
 pub(crate) use sweep::sweep;
-pub(crate) use view::{STATUSES, view};
+pub(crate) use view::view;
 
 /// What a held request's rule comes to on a policy.
 enum Fitting {

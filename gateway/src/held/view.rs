@@ -10,19 +10,6 @@ use crate::failure::Failure;
 use crate::store::HeldRow;
 use crate::token::Role;
 
-/// Every status, as on the wire.
-pub(crate) const STATUSES: [HeldStatus; 9] = [
-    HeldStatus::Waiting,
-    HeldStatus::Once,
-    HeldStatus::Session,
-    HeldStatus::Always,
-    HeldStatus::Denied,
-    HeldStatus::Never,
-    HeldStatus::TimedOut,
-    HeldStatus::Cancelled,
-    HeldStatus::Refused,
-];
-
 /// The view; only a reviewer, who can answer, is shown what an answer must quote.
 pub(crate) fn view(row: &HeldRow, role: Role) -> Result<HeldView, Failure> {
     let record: DenialRecord = read(row, "record", &row.record)?;
@@ -51,7 +38,7 @@ pub(crate) fn view(row: &HeldRow, role: Role) -> Result<HeldView, Failure> {
 
 /// The database's CHECK holds that it is one.
 pub(super) fn status(row: &HeldRow) -> Result<HeldStatus, Failure> {
-    let found = STATUSES.into_iter().find(|status| status.as_str() == row.status);
+    let found = HeldStatus::ALL.into_iter().find(|status| status.as_str() == row.status);
     found.ok_or_else(|| unreadable(row, "status", &row.status))
 }
 

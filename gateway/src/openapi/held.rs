@@ -31,7 +31,8 @@ pub(super) fn held_routes(generator: &mut SchemaGenerator) -> Vec<Route> {
             query: &[("wait", "integer", "Seconds to wait for an outcome, at most 300; 0 where absent.")],
             answers: vec![(
                 200,
-                "Where it stands. Reading changes nothing; the grant of an answer `once` can be fetched for a minute.",
+                "Where it stands. Reading changes nothing; the grant of an answer `once` can be fetched for a minute. \
+                 `waiting` before the time is over where so many wait already.",
                 Some(outcome),
             )],
             ..route("get", "/v1/sandboxes/{name}/held/{id}", "The outcome of a held request.", &["sandbox (its own)"])
@@ -47,12 +48,16 @@ pub(super) fn held_routes(generator: &mut SchemaGenerator) -> Vec<Route> {
         },
         Route {
             body: Some(of.schema::<Session>()),
-            answers: vec![(204, "What was granted for other sessions is gone, what waited there cancelled.", None)],
+            answers: vec![(
+                204,
+                "What was granted for sessions that are over is gone, what waited there cancelled.",
+                None,
+            )],
             errors: &[409],
             ..route(
                 "put",
                 "/v1/sandboxes/{name}/session",
-                "Say which session runs from now on, or none.",
+                "Say which session runs from now on, or which one is over.",
                 &["sandbox (its own)"],
             )
         },
@@ -73,7 +78,12 @@ pub(super) fn reviewer_routes(generator: &mut SchemaGenerator) -> Vec<Route> {
                 ("sandbox", "string", "Only of this sandbox."),
                 ("status", "string", "Only with this status; `all` for any, `waiting` where absent."),
             ],
-            answers: vec![(200, "Oldest first; the newest 1000.", Some(of.schema::<HeldList>()))],
+            answers: vec![(
+                200,
+                "Oldest first; at most 1000 and 8 MiB. What waits before what has ended; of what waits, the oldest of \
+                 each sandbox; of what has ended, the newest.",
+                Some(of.schema::<HeldList>()),
+            )],
             ..route("get", "/v1/held", "List held requests.", &["reviewer", "admin"])
         },
         Route {

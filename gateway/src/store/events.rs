@@ -20,23 +20,33 @@ impl EventRow {
     }
 }
 
+/// What a reader is behind by, as of one moment.
+#[derive(Debug)]
+pub(crate) struct Behind {
+    /// The newest event that is not kept any more; 0 where all are. Each sandbox's go by themselves, so that some of
+    /// those before it may still be there.
+    pub(crate) gone: u64,
+    /// The oldest of those that the reader does not have, in their order.
+    pub(crate) events: Vec<EventRow>,
+}
+
 impl Store {
-    /// The oldest and the newest event that is kept; zeros where there is none.
-    pub(crate) async fn events_kept(&self) -> Result<(u64, u64), StoreError> {
-        let (oldest, newest): (i64, i64) =
-            sqlx::query_as("SELECT coalesce(min(seq), 0), coalesce(max(seq), 0) FROM events")
-                .fetch_one(&self.pool)
-                .await?;
-        Ok((unsigned(oldest), unsigned(newest)))
+    /// The newest event; 0 where there is none.
+    pub(crate) async fn newest_event(&self) -> Result<u64, StoreError> {
+        let newest: i64 = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM events").fetch_one(&self.pool).await?;
+        Ok(unsigned(newest))
     }
 
-    /// The `limit` oldest events after `seq`, oldest first.
-    pub(crate) async fn events_after(&self, seq: u64, limit: u32) -> Result<Vec<EventRow>, StoreError> {
-        let rows = sqlx::query_as("SELECT seq, kind, data FROM events WHERE seq > ? ORDER BY seq LIMIT ?")
+    /// At most `limit` events after `seq`.
+    pub(crate) async fn events_after(&self, seq: u64, limit: u32) -> Result<Behind, StoreError> {
+        // Together: what goes in between would be missed without a word.
+        let mut tx = self.pool.begin().await?;
+        let gone: i64 = sqlx::query_scalar("SELECT seq FROM events_gone").fetch_one(&mut *tx).await?;
+        let events = sqlx::query_as("SELECT seq, kind, data FROM events WHERE seq > ? ORDER BY seq LIMIT ?")
             .bind(signed(seq))
             .bind(limit)
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *tx)
             .await?;
-        Ok(rows)
+        Ok(Behind { gone: unsigned(gone), events })
     }
 }

@@ -15,12 +15,12 @@ use std::time::Duration;
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
-pub(crate) use events::EventRow;
-pub(crate) use held::{Answered, Asked, Grant, HeldRow, NewHeld};
+pub(crate) use events::{Behind, EventRow};
+pub(crate) use held::{Answered, Asked, Grant, HeldRow, Listing, NewHeld, Share, Unasked};
 pub(crate) use observed::{Drafted, NewObserved, ObservedRow};
 pub(crate) use proposals::{Activation, Decision, NewProposal, ProposalRow, Refreshed};
 pub(crate) use sandboxes::{NewVersion, SandboxRow, VersionRow};
-pub(crate) use sessions::SessionGrant;
+pub(crate) use sessions::{Ending, SessionGrant};
 pub(crate) use tokens::Caller;
 
 /// The database failed, or holds what this program did not write.

@@ -303,16 +303,20 @@ async fn count(
     Ok((seq, draft.is_none()))
 }
 
-/// A sandbox that is denied ever new things must not fill the disk. What a pending draft counts stays.
+/// A sandbox that is denied ever new things must not fill the disk. What a pending draft counts stays, and so does what
+/// a person rejected, for as long as that holds: there are as many of those as people decide on, and not as many as an
+/// agent may want, to have a no forgotten.
 async fn forget(connection: &mut SqliteConnection, sandbox: i64, now: i64) -> Result<(), StoreError> {
     sqlx::query(
         "DELETE FROM observed WHERE sandbox = ?1 AND (last_seen < ?2 OR seq IN
            (SELECT seq FROM observed WHERE sandbox = ?1 ORDER BY last_seen DESC, seq DESC LIMIT -1 OFFSET ?3))
-         AND NOT EXISTS (SELECT 1 FROM proposals p WHERE p.id = observed.draft AND p.status = 'pending')",
+         AND NOT EXISTS (SELECT 1 FROM proposals p WHERE p.id = observed.draft AND (p.status = 'pending'
+           OR (p.status = 'rejected' AND p.decided_by <> 'gateway' AND p.decided_at > ?4)))",
     )
     .bind(sandbox)
     .bind(now - KEPT_SECONDS)
     .bind(KEPT)
+    .bind(now - REJECTED_FOR)
     .execute(&mut *connection)
     .await?;
     sqlx::query(

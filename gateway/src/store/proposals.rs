@@ -164,7 +164,9 @@ impl Store {
         Ok(unsigned(count))
     }
 
-    /// The newest `limit` proposals of live sandboxes, oldest first.
+    /// At most `limit` proposals of live sandboxes, oldest first. What waits comes before what was decided, then the
+    /// oldest of each sandbox before the next ones, so that nothing hides what a person is to decide; of what was
+    /// decided, the newest.
     pub(crate) async fn proposals(
         &self,
         sandbox: Option<&str>,
@@ -172,16 +174,15 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<ProposalRow>, StoreError> {
         let sql = format!(
-            "{PROPOSAL} WHERE s.deleted_at IS NULL AND (?1 IS NULL OR s.name = ?1) AND (?2 IS NULL OR p.status = ?2) ORDER BY p.seq DESC LIMIT ?3"
+            "{PROPOSAL} WHERE p.seq IN (SELECT seq FROM (
+                SELECT p.seq, p.status = 'pending' AS waits,
+                CASE p.status WHEN 'pending' THEN row_number() OVER (PARTITION BY p.sandbox, p.status ORDER BY p.seq) END AS place
+                FROM proposals p JOIN sandboxes s ON s.id = p.sandbox AND s.deleted_at IS NULL
+                WHERE (?1 IS NULL OR s.name = ?1) AND (?2 IS NULL OR p.status = ?2))
+            ORDER BY waits DESC, place, seq DESC LIMIT ?3) ORDER BY p.seq"
         );
-        let mut rows: Vec<ProposalRow> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
-            .bind(sandbox)
-            .bind(status)
-            .bind(limit)
-            .fetch_all(&self.pool)
-            .await?;
-        rows.reverse();
-        Ok(rows)
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(sandbox).bind(status).bind(limit);
+        Ok(query.fetch_all(&self.pool).await?)
     }
 
     /// Stores a new judgement of a pending proposal; without a review token it is thereby rejected.

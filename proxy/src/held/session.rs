@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Announces the session once, if the gateway is there: what was granted for the one before is then not taken up again.
 pub(crate) async fn announce(shared: &Shared) {
-    let session = Session { session: Some(shared.held.session.clone()) };
+    let session = Session::running(shared.held.session.as_str());
     match timeout(PATIENCE, shared.gateway.put(&path(shared), &session)).await {
         Ok(Ok(())) => {}
         Ok(Err(e)) => tracing::debug!("the session is not announced: {e}"),
@@ -25,7 +25,7 @@ pub(crate) async fn announce(shared: &Shared) {
 
 /// Announces the session, and again whenever the gateway was away: the same one again changes nothing there.
 pub(crate) async fn begin(shared: Arc<Shared>) {
-    let session = Session { session: Some(shared.held.session.clone()) };
+    let session = Session::running(shared.held.session.as_str());
     let announce = async {
         loop {
             match shared.gateway.put(&path(&shared), &session).await {
@@ -47,10 +47,10 @@ pub(crate) async fn begin(shared: Arc<Shared>) {
     }
 }
 
-/// Ends it, with all that waits.
+/// Ends it, with all that waits in it: another proxy may have begun the next one already.
 pub(crate) async fn end(shared: &Shared) {
-    let none = Session { session: None };
-    match timeout(PATIENCE, shared.gateway.put(&path(shared), &none)).await {
+    let over = Session::over(shared.held.session.as_str());
+    match timeout(PATIENCE, shared.gateway.put(&path(shared), &over)).await {
         Ok(Ok(())) => {}
         Ok(Err(e)) => tracing::debug!("the end of the session is not told: {e}"),
         Err(_) => tracing::info!("the gateway is not told in time that the session ends; the next one tells it"),

@@ -23,6 +23,8 @@ pub(super) struct State {
     /// By id, in the order in which they were asked.
     pub(super) questions: BTreeMap<String, Question>,
     pub(super) sessions: Vec<Option<String>>,
+    /// Those that were said to be over.
+    pub(super) ended: Vec<String>,
     /// Takes no calls but closes the connection.
     pub(super) down: bool,
     /// What new questions are answered at once.
@@ -183,6 +185,7 @@ impl State {
             (&Method::PUT, ["sandboxes", "box", "session"]) => {
                 let session: Session = serde_json::from_slice(body).unwrap();
                 self.sessions.push(session.session);
+                self.ended.extend(session.ended);
                 Some((StatusCode::NO_CONTENT, Value::Null))
             }
             (&Method::POST, ["sandboxes", "box", "held"]) => {

@@ -90,6 +90,8 @@ async fn a_proxy_tells_when_its_session_begins_and_ends() {
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     stopping.await.unwrap();
     assert_eq!(gateway.set(|state| state.sessions.last().cloned()), Some(None), "and all that waited ends with it");
+    let ended = gateway.set(|state| state.ended.clone());
+    assert_eq!(ended, [first[0].clone().unwrap()], "with its own, and with no other's");
 
     gateway.serve(&asking(), 2);
     let proxy = Proxy::start(config()).await.unwrap();
