@@ -96,7 +96,7 @@ pub(crate) struct Settlement {
 impl Settlement {
     /// What stands in for an answer where the policy in force came to allow it by itself.
     pub(super) fn by_policy(review: Option<Review>) -> Settlement {
-        let none = Review { source: Source::Policy, held: None, decided_by: None, message: None };
+        let none = Review { source: Source::Policy, held: None, answer: None, decided_by: None, message: None };
         let review = review.map_or(none, Review::by_policy);
         Settlement { status: HeldStatus::Always, review, version: None, grant: Mutex::new(Grant::new(None, None)) }
     }

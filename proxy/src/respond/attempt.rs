@@ -203,6 +203,7 @@ impl Attempt {
             binary: binary.to_owned(),
             operations,
             cause,
+            answer: self.review.as_ref().and_then(|review| review.answer),
         }
     }
 }

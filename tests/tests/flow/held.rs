@@ -72,6 +72,8 @@ async fn each_answer_is_for_what_it_says() {
             let body = told.json();
             assert_eq!((&body["reason"], &body["held"]["held_id"]), (&json!(reason), &json!(view.held_id)), "{body}");
             assert_eq!(body["held"]["message"], "as agreed");
+            let said = if answer == Said::No { "no" } else { "never" };
+            assert_eq!(body["held"]["answer"], said, "{body}");
         }
         let mut passed = usize::from(status == 200);
         let second = put(&system, DOCS).await;
@@ -103,12 +105,32 @@ async fn each_answer_is_for_what_it_says() {
             Next::Denied => {
                 let body = second.await.unwrap().json();
                 assert_eq!(body["reason"], "denied_by_reviewer", "{body}");
+                let who = json!({ "answer": "never", "decided_by": "reviewer", "message": "as agreed" });
+                assert_eq!(body["held"], who, "nobody was asked this time");
                 let list: HeldList = system.reviewer().get("/v1/held").await.unwrap();
                 assert!(list.held.is_empty(), "nobody is asked again");
             }
         }
         assert_eq!(reached(&system), vec![format!("PUT {DOCS}"); passed], "{answer:?}");
     }
+}
+
+/// After a no there is a way on that is not asking the same again: a proposal with the reasons, which can be approved.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_no_leaves_room_for_a_proposal_that_says_more() {
+    let system = System::start(&asking("60s"), CEILING).await;
+    let first = put(&system, DOCS).await;
+    say(&system, &waiting(&system).await, Said::No).await;
+    let denial = first.await.unwrap().json();
+    let step = denial["next_steps"].as_array().unwrap().iter().find(|step| step["action"] == "submit_proposal");
+    let mut body = step.unwrap_or_else(|| panic!("{denial}"))["body"].clone();
+    body["intent_summary"] = json!("the task is to correct this page, and nothing else writes it");
+    let told = system.local("POST", "/v1/proposals", &body.to_string()).await.json();
+    let id = told["accepted_chunk_ids"][0].as_str().unwrap_or_else(|| panic!("{told}")).to_owned();
+    let version = system.approve(&id).await.activated_version.unwrap();
+    system.enforces(version).await;
+    assert_eq!(put(&system, DOCS).await.await.unwrap().status, 200);
+    assert_eq!(reached(&system), [format!("PUT {DOCS}")]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
