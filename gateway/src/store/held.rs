@@ -26,6 +26,8 @@ pub(crate) struct HeldRow {
     pub(crate) proposal: Option<String>,
     version: Option<i64>,
     pub(crate) spent_at: Option<i64>,
+    /// How many requests wait for the answer, as the proxy said last.
+    pub(crate) requests: Option<u32>,
 }
 
 impl HeldRow {
@@ -97,7 +99,7 @@ const KEPT_ENDED: u32 = 1000;
 
 const HELD: &str =
     "SELECT h.id, s.name AS sandbox, h.session, h.status, h.record, h.process, h.operation, h.created_at, h.deadline,
-    h.decided_at, h.decided_by, h.reason, h.proposal, h.version, h.spent_at
+    h.decided_at, h.decided_by, h.reason, h.proposal, h.version, h.spent_at, h.requests
     FROM held h JOIN sandboxes s ON s.id = h.sandbox AND s.deleted_at IS NULL ";
 
 impl Store {
@@ -294,15 +296,28 @@ impl Store {
         Ok(true)
     }
 
-    /// Whoever asked went away, or is done with what was granted once; `true` where anything changed.
-    pub(crate) async fn leave_held(&self, id: &str, now: i64) -> Result<bool, StoreError> {
+    /// So many requests wait for the answer by now. What was said of one that ended stays.
+    pub(crate) async fn count_held(&self, id: &str, requests: u32, now: i64) -> Result<(), StoreError> {
+        sqlx::query("UPDATE held SET requests = ? WHERE id = ? AND status = 'waiting' AND deadline > ?")
+            .bind(requests)
+            .bind(id)
+            .bind(now)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Whoever asked went away, or is done with what was granted once, to so many `requests`; `true` where anything changed.
+    pub(crate) async fn leave_held(&self, id: &str, requests: Option<u32>, now: i64) -> Result<bool, StoreError> {
         let done = sqlx::query(
             "UPDATE held SET decided_at = coalesce(decided_at, ?1), spent_at = CASE status WHEN 'once' THEN ?1 END,
+             requests = CASE status WHEN 'once' THEN coalesce(?3, requests) ELSE requests END,
              status = CASE status WHEN 'waiting' THEN 'cancelled' ELSE status END
              WHERE id = ?2 AND ((status = 'waiting' AND deadline > ?1) OR (status = 'once' AND spent_at IS NULL))",
         )
         .bind(now)
         .bind(id)
+        .bind(requests)
         .execute(&self.pool)
         .await?;
         Ok(done.rows_affected() == 1)

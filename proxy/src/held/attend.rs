@@ -11,14 +11,11 @@ use narrowgate_core::held::{HeldOutcome, HeldStatus, Hold};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::group::Group;
+use super::poll::{PAUSE, not_understood, outcome, requests};
 use super::{Decided, Event, Review};
 use crate::ClientError;
 use crate::shared::{Shared, now};
 
-/// The gateway is asked again at least this often, so that no wait hangs on one broken connection.
-const SLICE: Duration = Duration::from_secs(20);
-/// Between two tries while the gateway is away.
-const PAUSE: Duration = Duration::from_millis(300);
 /// The gateway says that time is over; only if it does not by then, this proxy does.
 const SLACK: Duration = Duration::from_secs(3);
 /// For taking a question back.
@@ -41,11 +38,11 @@ pub(super) async fn attend(shared: Arc<Shared>, group: Arc<Group>, hold: Hold, p
         }));
     }
     let once = outcome.held_id.clone().filter(|_| outcome.status == HeldStatus::Once);
-    shared.held.settle(&group, outcome);
+    let waited = shared.held.settle(&group, outcome);
     if let Some(held_id) = once {
         tokio::select! {
             // All that waited are decided: the grant is for nobody any more.
-            () = group.abandoned.cancelled() => cancel(&shared, &held_id).await,
+            () = group.abandoned.cancelled() => cancel(&shared, &held_id, &format!("?{}", requests(waited))).await,
             () = shared.stop.cancelled() => {}
         }
     }
@@ -68,9 +65,9 @@ async fn answered(shared: &Shared, group: &Group, hold: &Hold, patience: Duratio
     shared.held.tell(Event::Waiting(group.prompt(&Review::of(&asked))));
     let deadline = Instant::now() + left(&asked, patience);
     let ended = tokio::select! {
-        ended = outcome(shared, &held_id, deadline + SLACK) => ended,
+        ended = outcome(shared, &held_id, deadline + SLACK, Some(group.seats.subscribe())) => ended,
         () = group.abandoned.cancelled() => {
-            cancel(shared, &held_id).await;
+            cancel(shared, &held_id, "").await;
             return HeldOutcome { status: HeldStatus::Cancelled, ..asked };
         }
     };
@@ -79,7 +76,7 @@ async fn answered(shared: &Shared, group: &Group, hold: &Hold, patience: Duratio
         Ok(ended) => HeldOutcome { held_id: Some(held_id), deadline: ended.deadline.or(asked.deadline), ..ended },
         Err(e) => {
             tracing::warn!("no answer about {held_id}: {e}");
-            cancel(shared, &held_id).await;
+            cancel(shared, &held_id, "").await;
             HeldOutcome { status: HeldStatus::TimedOut, ..asked }
         }
     }
@@ -105,34 +102,9 @@ async fn ask(shared: &Shared, group: &Group, hold: &Hold, deadline: Instant) -> 
     }
 }
 
-/// Where the question stands once that is no longer `waiting`; asked for until `deadline`. Asking takes nothing away.
-pub(super) async fn outcome(shared: &Shared, held_id: &str, deadline: Instant) -> Result<HeldOutcome, ClientError> {
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let slice = left.min(SLICE);
-        // Rounded up: the gateway counts in seconds, and 0 would not wait.
-        let wait = slice.as_millis().div_ceil(1000).max(1);
-        let path = format!("/v1/sandboxes/{}/held/{held_id}?wait={wait}", shared.sandbox);
-        let polled = Instant::now();
-        match shared.gateway.get_within::<HeldOutcome>(&path, slice + Duration::from_secs(1)).await {
-            Ok(Some(outcome)) if outcome.status != HeldStatus::Waiting => return Ok(outcome),
-            Ok(_) if Instant::now() >= deadline => {
-                return Err(not_understood(shared, "still waiting after the deadline"));
-            }
-            // A gateway that does not hold the poll must not be asked in a tight loop.
-            Ok(_) => sleep(PAUSE.saturating_sub(polled.elapsed())).await,
-            Err(e) if e.is_transient() && Instant::now() + PAUSE < deadline => {
-                shared.held.reconnected.notify_one();
-                sleep(PAUSE).await;
-            }
-            Err(e) => return Err(e),
-        }
-    }
-}
-
-/// Takes the question back: nobody waits for its answer.
-async fn cancel(shared: &Shared, held_id: &str) {
-    let path = format!("/v1/sandboxes/{}/held/{held_id}", shared.sandbox);
+/// Takes the question back: nobody waits for its answer, or all that did have it. `query` is for the path.
+async fn cancel(shared: &Shared, held_id: &str, query: &str) {
+    let path = format!("/v1/sandboxes/{}/held/{held_id}{query}", shared.sandbox);
     let all = async {
         while let Err(e) = shared.gateway.delete(&path).await {
             if !e.is_transient() {
@@ -165,10 +137,6 @@ fn without(status: HeldStatus, message: &str) -> HeldOutcome {
         grant: None,
         version: None,
     }
-}
-
-fn not_understood(shared: &Shared, problem: &str) -> ClientError {
-    ClientError::Answer { url: shared.gateway.url().to_owned(), problem: problem.to_owned() }
 }
 
 /// What goes into a path of the gateway's API and into a header: nothing that could leave its place.

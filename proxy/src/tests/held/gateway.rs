@@ -37,6 +37,12 @@ pub(super) struct Question {
     pub(super) hold: Hold,
     pub(super) outcome: HeldOutcome,
     pub(super) taken_back: bool,
+    /// How many requests waited for it, each time that another number was told; also when it was taken back.
+    pub(super) requests: Vec<u32>,
+    /// Long polls of it that are under way.
+    pub(super) polls: usize,
+    /// The most at once.
+    pub(super) most_polls: usize,
     /// What is put in the place of the outcome at the next look but one: a policy that moved on.
     pub(super) then: Option<HeldOutcome>,
 }
@@ -139,12 +145,16 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let waits = request.uri().query().is_some_and(|query| query.contains("wait=") && !query.contains("wait=0"));
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let number =
+        |name: &str| query.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('=')?.parse().ok());
+    let (wait, requests): (u32, Option<u32>) = (number("wait").unwrap_or(0), number("requests"));
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let segments: Vec<&str> = path.split('/').skip(2).collect();
+    let _poll = Poll::of(&state, &method, &segments, requests);
     let mut answered = None;
-    for look in 0..100 {
-        let last = look == 99 || !waits;
+    for look in 0..=wait * 100 {
+        let last = look == wait * 100;
         answered = state.lock().unwrap().answer(&method, &segments, &key, &body, last);
         if answered.is_some() {
             break;
@@ -155,6 +165,34 @@ async fn answer(
     let mut response = Response::new(Full::from(if body.is_null() { String::new() } else { body.to_string() }));
     *response.status_mut() = status;
     Ok(response)
+}
+
+/// A call about a question, for as long as it goes on: its client may go away in the middle.
+struct Poll(Arc<Mutex<State>>, Option<String>);
+
+impl Poll {
+    fn of(state: &Arc<Mutex<State>>, method: &Method, segments: &[&str], requests: Option<u32>) -> Poll {
+        let mut id = None;
+        if let ["sandboxes", "box", "held", named] = segments {
+            let mut state = state.lock().unwrap();
+            let question = state.questions.get_mut(*named).unwrap();
+            question.requests.extend(requests.filter(|now| question.requests.last() != Some(now)));
+            if *method == Method::GET {
+                question.polls += 1;
+                question.most_polls = question.most_polls.max(question.polls);
+                id = Some((*named).to_owned());
+            }
+        }
+        Poll(state.clone(), id)
+    }
+}
+
+impl Drop for Poll {
+    fn drop(&mut self) {
+        if let Some(id) = &self.1 {
+            self.0.lock().unwrap().questions.get_mut(id).unwrap().polls -= 1;
+        }
+    }
 }
 
 impl State {
@@ -228,7 +266,15 @@ impl State {
             grant: None,
             version: None,
         };
-        let question = Question { hold, outcome: outcome.clone(), taken_back: false, then: None };
+        let question = Question {
+            hold,
+            outcome: outcome.clone(),
+            taken_back: false,
+            requests: Vec::new(),
+            polls: 0,
+            most_polls: 0,
+            then: None,
+        };
         self.questions.insert(id, question);
         outcome
     }
