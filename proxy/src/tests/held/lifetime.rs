@@ -8,10 +8,32 @@ use tokio::time::Instant;
 
 use super::gateway::Gateway;
 use super::{Held, asking, granting, settle};
+use crate::server::HEAD;
 use crate::tests::rig::Raw;
 use crate::{Config, Proxy};
 
 const PUT: &str = "PUT http://plain.test/new/x HTTP/1.1\r\nhost: plain.test\r\n\r\n";
+
+/// The time for a request's head, which is over long before a person answers, is not counted while they think; nor is it
+/// spent for the next request.
+#[tokio::test]
+async fn a_wait_outlasts_the_time_for_a_head() {
+    let held = Held::new().await;
+    let mut plain = held.rig.dial().await;
+    plain.send(PUT).await;
+    let id = held.gateway.asked(1).await.remove(0);
+    let mut inspected = held.rig.tls().await;
+    inspected.send("PUT /new/y HTTP/1.1\r\nhost: api.test\r\ncontent-length: 5\r\n\r\nhe").await;
+    let other = held.gateway.asked(2).await.pop().unwrap();
+    tokio::time::sleep(HEAD + Duration::from_secs(2)).await;
+    inspected.send("llo").await;
+    held.gateway.once(&id, &granting(), 1);
+    assert_eq!(plain.response().await.status, 200);
+    held.gateway.answer(&other, HeldStatus::Denied, |_| {});
+    inspected.response().await.denied(403, "denied_by_reviewer");
+    plain.send("GET http://plain.test/ok HTTP/1.1\r\nhost: plain.test\r\n\r\n").await;
+    assert_eq!(plain.response().await.status, 200, "the connection lives on");
+}
 
 /// No answer in time is no denial by anybody, and no permission.
 #[tokio::test]
