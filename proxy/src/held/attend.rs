@@ -12,12 +12,15 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::group::Group;
 use super::poll::{PAUSE, not_understood, outcome, requests};
+use super::session::SESSION_ENDED;
 use super::{Decided, Event, Review};
 use crate::ClientError;
 use crate::shared::{Shared, now};
 
 /// The gateway says that time is over; only if it does not by then, this proxy does.
 const SLACK: Duration = Duration::from_secs(3);
+/// Where the session was ended, the question is asked in a new one; so often, should that be ended too.
+const RENEWALS: u32 = 3;
 /// For taking a question back.
 const FAREWELL: Duration = Duration::from_secs(10);
 
@@ -85,8 +88,16 @@ async fn answered(shared: &Shared, group: &Group, hold: &Hold, patience: Duratio
 /// Posts the question until the gateway has it. The same key again is the same question.
 async fn ask(shared: &Shared, group: &Group, hold: &Hold, deadline: Instant) -> Result<HeldOutcome, ClientError> {
     let path = format!("/v1/sandboxes/{}/held", shared.sandbox);
+    let (mut hold, mut renewed) = (hold.clone(), 0);
     loop {
-        let error = match shared.gateway.post::<HeldOutcome>(&path, hold).await {
+        hold.session = shared.held.session();
+        let posted = shared.gateway.post::<HeldOutcome>(&path, &hold).await;
+        let error = match posted {
+            Ok(outcome) if is_of_an_ended_session(&outcome) && renewed < RENEWALS => {
+                renewed += 1;
+                shared.held.renew(&hold.session);
+                continue;
+            }
             Ok(outcome) => match outcome.held_id.as_deref().is_none_or(is_id) {
                 true => return Ok(outcome),
                 false => return Err(not_understood(shared, "a held_id that is none")),
@@ -100,6 +111,12 @@ async fn ask(shared: &Shared, group: &Group, hold: &Hold, deadline: Instant) -> 
         }
         sleep(PAUSE).await;
     }
+}
+
+/// Another proxy said that its session runs now: nobody is asked in this one's any more.
+fn is_of_an_ended_session(outcome: &HeldOutcome) -> bool {
+    let code = outcome.message.as_deref().and_then(|message| message.split(':').next());
+    outcome.status == HeldStatus::Refused && code == Some(SESSION_ENDED)
 }
 
 /// Takes the question back: nobody waits for its answer, or all that did have it. `query` is for the path.
@@ -151,5 +168,5 @@ pub(super) fn hold(
     inspected: bool,
     process: narrowgate_core::held::HeldProcess,
 ) -> Hold {
-    Hold { key: crate::shared::id("k_"), session: shared.held.session.clone(), record, inspected, process }
+    Hold { key: crate::shared::id("k_"), session: shared.held.session(), record, inspected, process }
 }

@@ -27,7 +27,7 @@ use narrowgate_core::held::HeldOutcome;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::shared::{Shared, id};
+use crate::shared::Shared;
 use crate::trust::Trust;
 
 pub use event::{Decided, Event, Prompt, Refused, When};
@@ -49,8 +49,7 @@ const ROOM: usize = 128 << 20;
 /// What waits in this proxy.
 #[derive(Debug)]
 pub(crate) struct Held {
-    /// This run of the proxy, for the gateway: what is granted for the session ends with it.
-    pub(crate) session: String,
+    session: Mutex<session::Own>,
     groups: Mutex<HashMap<Question, Arc<Group>>>,
     waiters: Arc<Semaphore>,
     room: Arc<Semaphore>,
@@ -75,7 +74,7 @@ pub(crate) enum Full {
 impl Held {
     pub(crate) fn new(observer: Option<mpsc::Sender<Event>>) -> Held {
         Held {
-            session: id("s_"),
+            session: Mutex::new(session::Own::new()),
             groups: Mutex::default(),
             waiters: Arc::new(Semaphore::new(MOST_WAITERS)),
             room: Arc::new(Semaphore::new(ROOM)),

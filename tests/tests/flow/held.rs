@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use narrowgate_core::held::{Answer as Said, HeldAnswer, HeldList, HeldStatus, HeldView};
+use narrowgate_core::held::{Answer as Said, HeldAnswer, HeldList, HeldStatus, HeldView, Session};
 use narrowgate_tests::system::{Answer, CEILING, HOST, POLICY, System};
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -176,6 +176,31 @@ async fn nobody_is_asked_about_what_is_outside_the_ceiling() {
     assert!(reached(&system).is_empty());
     let line = system.audit().pop().unwrap();
     assert_eq!(line["unmapped"]["decision_source"], "ceiling", "{line}");
+}
+
+/// Another proxy of the sandbox announces itself, again and again: what waited here ends, what comes after is asked in a
+/// new session each time, and the other one's session is never ended for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_whose_session_was_ended_asks_in_another() {
+    let system = System::start(&asking("60s"), CEILING).await;
+    let other = Session { session: Some("s_other".to_owned()) };
+    for round in 0..3 {
+        let cut = put(&system, DOCS).await;
+        let before = waiting(&system).await;
+        system
+            .sandbox()
+            .put("/v1/sandboxes/dev/session", &other)
+            .await
+            .unwrap_or_else(|e| panic!("round {round}: {e}"));
+        let body = cut.await.unwrap().json();
+        assert_eq!((&body["reason"], &body["held"]["held_id"]), (&json!("review_timed_out"), &json!(before.held_id)));
+        let next = put(&system, DOCS).await;
+        let after = waiting(&system).await;
+        assert_ne!(after.held_id, before.held_id);
+        say(&system, &after, Said::Once).await;
+        assert_eq!(next.await.unwrap().status, 200, "round {round}");
+    }
+    assert_eq!(reached(&system), vec![format!("PUT {DOCS}"); 3]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

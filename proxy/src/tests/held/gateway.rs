@@ -1,6 +1,6 @@
 //! The gateway's side of held requests, over real HTTP: what was asked, what was taken back, and answers at will.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,6 +23,11 @@ pub(super) struct State {
     /// By id, in the order in which they were asked.
     pub(super) questions: BTreeMap<String, Question>,
     pub(super) sessions: Vec<Option<String>>,
+    /// Sessions that ended, and those that did not so far.
+    pub(super) over: BTreeSet<String>,
+    pub(super) live: BTreeSet<String>,
+    /// Connections that are open.
+    pub(super) connections: usize,
     /// Takes no calls but closes the connection.
     pub(super) down: bool,
     /// What new questions are answered at once.
@@ -67,11 +72,13 @@ impl Gateway {
                 if shared.lock().unwrap().down {
                     continue;
                 }
-                let (state, key) = (shared.clone(), key.clone());
+                let (state, state_of, key) = (shared.clone(), shared.clone(), key.clone());
                 let service = service_fn(move |request| answer(state.clone(), key.clone(), request));
                 tokio::spawn(async move {
+                    state_of.lock().unwrap().connections += 1;
                     let serving = hyper::server::conn::http1::Builder::new();
                     let _ = serving.serve_connection(TokioIo::new(stream), service).await;
+                    state_of.lock().unwrap().connections -= 1;
                 });
             }
         });
@@ -220,8 +227,10 @@ impl State {
             },
             (&Method::PUT, ["sandboxes", "box", "session"]) => {
                 let session: Session = serde_json::from_slice(body).unwrap();
-                self.sessions.push(session.session);
-                Some((StatusCode::NO_CONTENT, Value::Null))
+                Some(match self.begins(session.session) {
+                    true => (StatusCode::NO_CONTENT, Value::Null),
+                    false => (StatusCode::CONFLICT, json!({"error": "session_ended", "message": "it is over"})),
+                })
             }
             (&Method::POST, ["sandboxes", "box", "held"]) => {
                 self.posts += 1;
@@ -251,7 +260,30 @@ impl State {
         }
     }
 
+    /// From now on this session runs, and no other; `false` where it is over already.
+    pub(super) fn begins(&mut self, session: Option<String>) -> bool {
+        self.sessions.push(session.clone());
+        if session.as_ref().is_some_and(|session| self.over.contains(session)) {
+            return false;
+        }
+        self.over.append(&mut self.live);
+        self.live.extend(session.clone());
+        if let Some(session) = &session {
+            self.over.remove(session);
+        }
+        for question in self.questions.values_mut().filter(|question| self.over.contains(&question.hold.session)) {
+            if question.outcome.status == HeldStatus::Waiting {
+                question.outcome.status = HeldStatus::Cancelled;
+            }
+        }
+        true
+    }
+
     fn ask(&mut self, hold: Hold) -> HeldOutcome {
+        if self.over.contains(&hold.session) {
+            return super::refused("session_ended: the session that this is from is over");
+        }
+        self.live.insert(hold.session.clone());
         if let Some(known) = self.questions.values().find(|question| question.hold.key == hold.key) {
             return known.outcome.clone();
         }
