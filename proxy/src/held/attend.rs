@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use narrowgate_core::denial::DenialRecord;
 use narrowgate_core::held::{HeldOutcome, HeldStatus, Hold};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::group::Group;
 use super::poll::{PAUSE, not_understood, outcome, requests};
@@ -90,8 +90,14 @@ async fn ask(shared: &Shared, group: &Group, hold: &Hold, deadline: Instant) -> 
     let path = format!("/v1/sandboxes/{}/held", shared.sandbox);
     let (mut hold, mut renewed) = (hold.clone(), 0);
     loop {
+        let turn = tokio::select! {
+            turn = shared.held.line.call() => turn,
+            () = group.abandoned.cancelled() => return Err(too_late(shared)),
+            () = sleep_until(deadline) => return Err(too_late(shared)),
+        };
         hold.session = shared.held.session();
         let posted = shared.gateway.post::<HeldOutcome>(&path, &hold).await;
+        drop(turn);
         let error = match posted {
             Ok(outcome) if is_of_an_ended_session(&outcome) && renewed < RENEWALS => {
                 renewed += 1;
@@ -119,11 +125,20 @@ fn is_of_an_ended_session(outcome: &HeldOutcome) -> bool {
     outcome.status == HeldStatus::Refused && code == Some(SESSION_ENDED)
 }
 
+fn too_late(shared: &Shared) -> ClientError {
+    let problem = "other questions came first until the time for this one was over".to_owned();
+    ClientError::Unreachable { url: shared.gateway.url().to_owned(), problem }
+}
+
 /// Takes the question back: nobody waits for its answer, or all that did have it. `query` is for the path.
 async fn cancel(shared: &Shared, held_id: &str, query: &str) {
     let path = format!("/v1/sandboxes/{}/held/{held_id}{query}", shared.sandbox);
     let all = async {
-        while let Err(e) = shared.gateway.delete(&path).await {
+        loop {
+            let turn = shared.held.line.call().await;
+            let deleted = shared.gateway.delete(&path).await;
+            drop(turn);
+            let Err(e) = deleted else { return };
             if !e.is_transient() {
                 // Answered meanwhile, most often.
                 return tracing::debug!("{held_id} is not taken back: {e}");

@@ -13,6 +13,7 @@ mod event;
 mod grant;
 mod group;
 mod late;
+mod line;
 mod poll;
 mod review;
 mod session;
@@ -50,6 +51,7 @@ const ROOM: usize = 128 << 20;
 #[derive(Debug)]
 pub(crate) struct Held {
     session: Mutex<session::Own>,
+    line: line::Line,
     groups: Mutex<HashMap<Question, Arc<Group>>>,
     waiters: Arc<Semaphore>,
     room: Arc<Semaphore>,
@@ -75,6 +77,7 @@ impl Held {
     pub(crate) fn new(observer: Option<mpsc::Sender<Event>>) -> Held {
         Held {
             session: Mutex::new(session::Own::new()),
+            line: line::Line::new(),
             groups: Mutex::default(),
             waiters: Arc::new(Semaphore::new(MOST_WAITERS)),
             room: Arc::new(Semaphore::new(ROOM)),

@@ -10,8 +10,6 @@ use tokio::time::{Instant, sleep};
 use crate::ClientError;
 use crate::shared::Shared;
 
-/// The gateway is asked again at least this often, so that no wait hangs on one broken connection.
-const SLICE: Duration = Duration::from_secs(20);
 /// Between two tries while the gateway is away.
 pub(super) const PAUSE: Duration = Duration::from_millis(300);
 /// Those that join or leave within this time are told of together.
@@ -25,10 +23,12 @@ pub(super) async fn outcome(
     deadline: Instant,
     mut waiters: Option<watch::Receiver<usize>>,
 ) -> Result<HeldOutcome, ClientError> {
+    let place = shared.held.line.join();
     loop {
+        let turn = place.turn().await;
         let count = waiters.as_mut().map(|waiters| *waiters.borrow_and_update());
         let left = deadline.saturating_duration_since(Instant::now());
-        let slice = left.min(SLICE);
+        let slice = left.min(turn.length);
         // Rounded up: the gateway counts in seconds, and 0 would not wait.
         let wait = slice.as_millis().div_ceil(1000).max(1);
         let counted = count.map(|count| format!("&{}", requests(count))).unwrap_or_default();
@@ -38,7 +38,9 @@ pub(super) async fn outcome(
             looked = shared.gateway.get_within::<HeldOutcome>(&path, slice + Duration::from_secs(1)) => looked,
             // What the poll would have said, the next one says.
             () = changed(&mut waiters, count) => continue,
+            () = turn.over() => continue,
         };
+        drop(turn);
         match looked {
             Ok(Some(outcome)) if outcome.status != HeldStatus::Waiting => return Ok(outcome),
             Ok(_) if Instant::now() >= deadline => {
