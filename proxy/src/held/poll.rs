@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use narrowgate_core::held::{HeldOutcome, HeldStatus, MOST_REQUESTS};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::ClientError;
 use crate::shared::Shared;
@@ -14,6 +14,8 @@ use crate::shared::Shared;
 pub(super) const PAUSE: Duration = Duration::from_millis(300);
 /// Those that join or leave within this time are told of together.
 const DEBOUNCE: Duration = Duration::from_millis(250);
+/// No question is told of more often, however its waiters come and go: each time is a write in the gateway.
+const PACE: Duration = Duration::from_secs(1);
 
 /// Where the question stands once that is no longer `waiting`; asked for until `deadline`. Asking takes nothing away.
 /// `waiters` is how many wait for the answer: the poll is begun anew soon after that changed.
@@ -37,7 +39,7 @@ pub(super) async fn outcome(
         let looked = tokio::select! {
             looked = shared.gateway.get_within::<HeldOutcome>(&path, slice + Duration::from_secs(1)) => looked,
             // What the poll would have said, the next one says.
-            () = changed(&mut waiters, count) => continue,
+            () = changed(&mut waiters, count, polled + PACE) => continue,
             () = turn.over() => continue,
         };
         drop(turn);
@@ -57,14 +59,14 @@ pub(super) async fn outcome(
     }
 }
 
-/// Completes when another number waits than was told, and no more come at this moment.
-async fn changed(waiters: &mut Option<watch::Receiver<usize>>, told: Option<usize>) {
+/// Completes when another number waits than was told and no more come at this moment, and not before `earliest`.
+async fn changed(waiters: &mut Option<watch::Receiver<usize>>, told: Option<usize>, earliest: Instant) {
     let Some(waiters) = waiters else { return std::future::pending().await };
     loop {
         if waiters.changed().await.is_err() {
             return std::future::pending().await;
         }
-        sleep(DEBOUNCE).await;
+        sleep_until(earliest.max(Instant::now() + DEBOUNCE)).await;
         // With the last one the question goes, and there is nothing to count.
         if Some(*waiters.borrow_and_update()).filter(|now| *now > 0) != told {
             return;

@@ -178,6 +178,31 @@ async fn nobody_is_asked_about_what_is_outside_the_ceiling() {
     assert_eq!(line["unmapped"]["decision_source"], "ceiling", "{line}");
 }
 
+/// `once` is for all that wait, whatever their queries and bodies: the reviewer sees how many, before and after.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reviewer_sees_how_many_once_lets_through() {
+    let system = System::start(&asking("60s"), CEILING).await;
+    let mut all = Vec::new();
+    for number in 1..=7 {
+        let path = format!("{DOCS}?number={number}");
+        all.push(put(&system, &path).await);
+        let start = Instant::now();
+        while waiting(&system).await.requests != Some(number) {
+            assert!(start.elapsed() < Duration::from_secs(5), "{number}: {:?}", waiting(&system).await);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    let view = waiting(&system).await;
+    assert_eq!(say(&system, &view, Said::Once).await.requests, Some(7));
+    for one in all {
+        assert_eq!(one.await.unwrap().status, 200);
+    }
+    assert_eq!(reached(&system).len(), 7);
+    let after: HeldView = system.reviewer().get(&format!("/v1/held/{}", view.held_id)).await.unwrap();
+    assert_eq!((after.status, after.requests), (HeldStatus::Once, Some(7)));
+    assert!(!serde_json::to_string(&after).unwrap().contains("number="), "{after:?}");
+}
+
 /// Another proxy of the sandbox announces itself, again and again: what waited here ends, what comes after is asked in a
 /// new session each time, and the other one's session is never ended for it.
 #[tokio::test(flavor = "multi_thread")]

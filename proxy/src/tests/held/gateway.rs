@@ -96,7 +96,8 @@ impl Gateway {
 
     /// The ids of all questions, once there are `count`.
     pub(super) async fn asked(&self, count: usize) -> Vec<String> {
-        for _ in 0..500 {
+        // The first that asks has its executable hashed, which is large here.
+        for _ in 0..2000 {
             let ids: Vec<String> = self.set(|state| state.questions.keys().cloned().collect());
             assert!(ids.len() <= count, "{ids:?}, and not {count}");
             if ids.len() == count {
@@ -104,7 +105,7 @@ impl Gateway {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("not {count} questions within 5 seconds");
+        panic!("not {count} questions within 20 seconds");
     }
 
     /// Waits until the question was taken back.

@@ -89,19 +89,19 @@ async fn two_proxies_end_each_others_sessions_once_and_no_more() {
     first.response().await.denied(403, "review_timed_out");
     let mut sessions = vec![gateway.hold(&id).session];
     for round in 1..4 {
-        // Two at once, that find out together.
         let mut asking = ask().await;
         let id = gateway.asked(round + 1).await.pop().unwrap();
         let session = gateway.hold(&id).session;
         assert!(!sessions.contains(&session), "{session} is not over");
         sessions.push(session);
-        gateway.answer(&id, HeldStatus::Denied, |_| {});
-        asking.response().await.denied(403, "denied_by_reviewer");
-        assert!(gateway.set(|state| state.live.contains("s_other")), "the other one goes on");
-        // Its outage has each announce itself again that is in charge.
+        // After an outage, whoever is in charge announces itself again.
         gateway.set(|state| state.down = true);
         tokio::time::sleep(Duration::from_millis(400)).await;
         gateway.set(|state| state.down = false);
+        tokio::time::sleep(Duration::from_millis(1700)).await;
+        assert!(gateway.set(|state| state.live.contains("s_other")), "round {round}: the other one goes on");
+        gateway.answer(&id, HeldStatus::Denied, |_| {});
+        asking.response().await.denied(403, "denied_by_reviewer");
         assert!(begins("s_other"), "round {round}");
     }
     let own = |named: &Option<String>| named.as_ref().is_some_and(|name| name != "s_other");
