@@ -9,9 +9,9 @@ use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, sleep_until};
 
 /// So many calls are under way at once that ask, or take back.
-const CALLS: usize = 16;
+const CALLS: usize = 8;
 /// So many polls for answers are.
-const POLLS: usize = 48;
+const POLLS: usize = 56;
 /// The gateway is asked again at least this often, so that no wait hangs on one broken connection.
 const LONG: Duration = Duration::from_secs(20);
 /// The same where there are more questions than places: an answer is noticed after so many seconds as the questions fill
