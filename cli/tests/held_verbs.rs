@@ -51,23 +51,30 @@ impl Held {
         .to_string();
         let url = self.up.url("gateway");
         let (addr, token) = (url.strip_prefix("http://").unwrap(), self.dir.read("data/sandbox-default.token"));
-        let mut stream = TcpStream::connect(addr).unwrap();
-        write!(
-            stream,
-            "POST /v1/sandboxes/default/held HTTP/1.1\r\nhost: {addr}\r\nauthorization: Bearer {}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-            token.trim(),
-            body.len()
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap_or_else(|e| panic!("{e}: {answer}"))
+        call(addr, token.trim(), "POST /v1/sandboxes/default/held", &body)
+    }
+
+    /// As the proxy says how many requests wait for the answer.
+    fn count(&self, id: &str, requests: u32) {
+        let url = self.up.url("gateway");
+        let (addr, token) = (url.strip_prefix("http://").unwrap(), self.dir.read("data/sandbox-default.token"));
+        let target = format!("GET /v1/sandboxes/default/held/{id}?wait=0&requests={requests}");
+        assert_eq!(call(addr, token.trim(), &target, "")["status"], "waiting");
     }
 
     fn held(&self, key: &str, path: &str) -> String {
         let answer = self.hold(key, path);
         answer["held_id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
     }
+}
+
+fn call(addr: &str, token: &str, target: &str, body: &str) -> Value {
+    let mut stream = TcpStream::connect(addr).unwrap();
+    let head = format!("{target} HTTP/1.1\r\nhost: {addr}\r\nauthorization: Bearer {token}\r\nconnection: close\r\n");
+    write!(stream, "{head}content-length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap_or_else(|e| panic!("{e}: {answer}"))
 }
 
 #[test]
@@ -106,6 +113,9 @@ fn list_show_answer_forget() {
         let ran = held.run(&args);
         assert_eq!(ran.code, code, "{args:?}: {}{}", ran.out, ran.err);
     }
+    held.count(&id, 12);
+    let ran = held.run(&["list"]);
+    assert!(ran.out.contains("requests        12 wait for this answer"), "{}", ran.out);
     let ran = held.run(&["answer", &id, "--always", "--reason", "fine"]);
     assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
     assert!(ran.out.contains("answered: granted for good, by reviewer: fine"), "{}", ran.out);
@@ -171,15 +181,37 @@ fn watch_shows_what_waits_and_how_it_ends() {
     );
     let id = held.held("k1", "/v2/a.md");
     assert_eq!(json.event()["held"]["held_id"], json!(id));
+    // One became many: said once for each doubling, not for each.
+    for count in [1, 3, 4, 5] {
+        held.count(&id, count);
+    }
+    let grown = json.event();
+    assert_eq!((&grown["event"], &grown["held"]["held_id"]), (&json!("held_requests"), &json!(id)));
+    assert_eq!((&grown["held"]["requests"], &grown["held"]["review_token"]), (&json!(5), &Value::Null));
+    let says = "5 requests wait for this answer by now: PUT api.example:443/v2/a.md";
+    loop {
+        let line = text.line();
+        assert!(!line.is_empty(), "it ended");
+        if line.contains(says) {
+            break;
+        }
+    }
+    // Not twice as many: after a look at it, what comes next is the outcome.
+    held.count(&id, 9);
+    std::thread::sleep(std::time::Duration::from_millis(5500));
     assert_eq!(held.run(&["answer", &id, "--no", "--reason", "no need"]).code, 0);
     let ended = json.event();
     assert_eq!((&ended["event"], &ended["held"]["status"]), (&json!("held_outcome"), &json!("denied")));
     assert_eq!((&ended["held"]["reason"], &ended["held"]["decided_by"]), (&json!("no need"), &json!("reviewer")));
     loop {
         let line = text.line();
-        assert!(!line.is_empty(), "it ended");
+        assert!(!line.is_empty() && !line.contains("requests wait"), "{line:?}");
         if line.contains("denied, by reviewer: no need") {
             break;
         }
     }
+
+    let id = held.held("k2", "/v2/c.md");
+    held.count(&id, 12);
+    assert_eq!(held.run(&["answer", &id, "--once"]).out.matches("let through, once: all 12 that waited").count(), 1);
 }

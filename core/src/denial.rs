@@ -3,6 +3,8 @@
 //! INVARIANT: nothing here has seen a query string, a header or a body, but for what a plugin's vocabulary declares that
 //! it says of them.
 
+mod guidance;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
@@ -14,6 +16,8 @@ use crate::digest::Digest;
 use crate::pattern::BinaryPattern;
 use crate::request::Port;
 use crate::vocabulary::Meaning;
+
+use guidance::guidance;
 
 /// The body of a 403. See the contract for each member's meaning.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -62,7 +66,7 @@ pub struct Denial {
     pub rule_missing: Option<Value>,
     /// `d_…`
     pub denial_id: String,
-    /// What became of it where it waited for a person.
+    /// What became of it where it waited for a person, or where one had said never to it before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<HeldDenial>,
     /// What to do about it, in order.
@@ -72,19 +76,34 @@ pub struct Denial {
     pub agent_guidance: Option<String>,
 }
 
-/// How a request that waited for a person was denied.
+/// How a request was denied that waited for a person, or that one had said never to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HeldDenial {
-    /// `h_…`
-    pub held_id: String,
-    /// Until when it could wait, RFC 3339.
-    pub deadline: String,
-    /// Who said no; absent where nobody answered.
+    /// `h_…`; absent where nobody was asked this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_id: Option<String>,
+    /// Until when it could wait, RFC 3339; absent where nobody was asked this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<String>,
+    /// What a person said; absent where nobody answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<ReviewerNo>,
+    /// Who said it; absent where nobody answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_by: Option<String>,
     /// Their words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+/// How a person said no, which decides what is left to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReviewerNo {
+    /// To this request: the next one is asked about again.
+    No,
+    /// To all like it: nobody is asked about the next one.
+    Never,
 }
 
 /// What was refused, as far as a denial may know it.
@@ -108,6 +127,8 @@ pub struct DeniedRequest {
     pub operations: Vec<DeniedOperation>,
     /// Why a plugin could not be asked, or what it refused; fit for the agent and for a log.
     pub cause: Option<String>,
+    /// How a person said no to it, where one did.
+    pub answer: Option<ReviewerNo>,
 }
 
 /// One operation of a request.
@@ -205,7 +226,12 @@ impl Denial {
             (Some(method), None) => format!("{method} {}:{}", request.host, request.port),
             _ => format!("CONNECT {}:{}", request.host, request.port),
         };
-        let grantable = matches!(refusal.reason, Reason::NoMatchingRule | Reason::LeaseExpired);
+        let grantable = match refusal.reason {
+            Reason::NoMatchingRule | Reason::LeaseExpired => true,
+            // Not as it was asked, but perhaps with the reasons that a proposal has room for.
+            Reason::DeniedByReviewer => request.answer == Some(ReviewerNo::No),
+            _ => false,
+        };
         let offer = proposals && grantable && names_one_program(&request.binary);
         Denial {
             kind: "urn:narrowgate:problem:policy-denied".to_owned(),
@@ -216,7 +242,7 @@ impl Denial {
             layer: request.layer,
             rule_missing: grantable.then(|| rule_missing(&request)),
             next_steps: if proposals { next_steps(&id, &request, offer) } else { Vec::new() },
-            agent_guidance: proposals.then(|| guidance(refusal.reason).to_owned()),
+            agent_guidance: proposals.then(|| guidance(refusal.reason, request.answer).to_owned()),
             protocol: request.protocol,
             host: request.host,
             port: request.port.get(),
@@ -233,7 +259,7 @@ impl Denial {
         }
     }
 
-    /// Says that it waited for a person, and how that ended.
+    /// Says that a person was asked, now or before, and how that ended.
     pub fn after_waiting(mut self, held: HeldDenial) -> Denial {
         let by = held.decided_by.as_deref().map(|by| format!(" ({by})")).unwrap_or_default();
         match &held.message {
@@ -474,28 +500,4 @@ pub fn narrowest_rule<'a>(records: impl IntoIterator<Item = &'a DenialRecord>, i
         rule.insert("binaries".to_owned(), Value::Array(paths.collect()));
     }
     Some(rule)
-}
-
-fn guidance(reason: Reason) -> &'static str {
-    match reason {
-        Reason::NoMatchingRule | Reason::LeaseExpired => {
-            "Do not look for a way around this: ask for exactly what you need by posting the submit_proposal body (edit \
-             its intent_summary to say why, and keep the rule this narrow). Then wait on \
-             http://policy.local/v1/proposals/{id}/wait and, once policy_reloaded is true, send the same request again."
-        }
-        Reason::DenyRule | Reason::DeniedByReviewer => {
-            "This was denied on purpose, and asking for the same again will be refused. Do without it, or tell the \
-             person you work for what you needed it for."
-        }
-        Reason::RequestAmbiguous => {
-            "Send the request in one plain form: no encoded slashes or dots, no empty segments, no ';' parameters, and \
-             the same host in the connection, the TLS name and the Host header. No policy change will help."
-        }
-        Reason::ReviewTimedOut => {
-            "Nobody was there to answer. Post the proposal and wait for it, or tell the person you work for."
-        }
-        Reason::DestinationBlocked | Reason::DnsFailed | Reason::PluginError | Reason::PolicyUnavailable => {
-            "No proposal can change this. Check the destination, or tell the person you work for what happened."
-        }
-    }
 }

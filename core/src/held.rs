@@ -11,6 +11,9 @@ use serde_json::Value;
 use crate::denial::{DenialRecord, DeniedOperation};
 use crate::wire::Bundle;
 
+/// No proxy has more requests wait than this, for all answers together.
+pub const MOST_REQUESTS: u32 = 4096;
+
 /// `POST /v1/sandboxes/{name}/held`, by the sandbox's proxy. The same `key` again is the same held request.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -99,7 +102,8 @@ impl HeldStatus {
     }
 }
 
-/// The answer to [`Hold`], and to `GET /v1/sandboxes/{name}/held/{id}?wait=S` (a long poll: `waiting` at its end).
+/// The answer to [`Hold`], and to `GET /v1/sandboxes/{name}/held/{id}?wait=S&requests=N` (a long poll: `waiting` at its
+/// end; `N` is how many requests wait for the answer by now).
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct HeldOutcome {
     /// `h_…`; absent where nobody is asked.
@@ -181,6 +185,10 @@ pub struct HeldView {
     /// What it is in a plugin's words, where one spoke.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub operations: Vec<DeniedOperation>,
+    /// How many requests wait for this answer, which may differ in query and body; after `once`, how many it let through.
+    /// From 1 to [`MOST_REQUESTS`], as the proxy said last; absent where it did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<u32>,
     /// Who asks.
     pub process: HeldProcess,
     /// Exactly what `session` and `always` grant, in its wire form: `{"addRule": {"ruleName": …, "rule": …}}`.

@@ -145,6 +145,57 @@ async fn a_reviewer_sees_all_that_would_be_granted() {
     assert_eq!(system.call("GET", "/v1/inbox/events", &token, None).await.0, 403);
 }
 
+/// `once` lets all through that wait: the reviewer sees how many that is, and afterwards how many it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reviewer_sees_how_many_wait() {
+    let (system, token) = asking(Mode::Manual, ASKS).await;
+    let id = system.held(&token, hold("k", "PUT", A)).await;
+    let count = async |count: u32| {
+        let path = format!("/v1/sandboxes/dev/held/{id}?wait=0&requests={count}");
+        system.call("GET", &path, &token, None).await
+    };
+    let requests = async || system.shown(&id).await["requests"].clone();
+    assert_eq!(requests().await, Value::Null, "nobody said so far");
+    let shown = system.shown(&id).await["review_token"].clone();
+    for (told, expect) in [(1, json!(1)), (12, json!(12)), (7, json!(7)), (4096, json!(4096))] {
+        assert_eq!(count(told).await.0, 200);
+        assert_eq!(requests().await, expect);
+        assert_eq!(system.get("/v1/held").await["held"][0]["requests"], expect);
+    }
+    for wrong in ["0", "4097", "-1", "many", "1.5"] {
+        for method in ["GET", "DELETE"] {
+            let path = format!("/v1/sandboxes/dev/held/{id}?requests={wrong}");
+            let (status, answer) = system.call(method, &path, &token, None).await;
+            assert_eq!(status, 400, "{method} {wrong}: {answer}");
+        }
+    }
+    assert_eq!(count(0).await.1["message"].as_str().unwrap().matches("1 to 4096").count(), 1);
+    assert_eq!(requests().await, json!(4096), "what was refused changed nothing");
+    // What waits by now is told beside the question: the answer is to the same as before.
+    let (status, answered) = system.answer_with(&id, "once", None, &shown).await;
+    assert_eq!((status, &answered["requests"]), (200, &json!(4096)), "{answered}");
+    assert_eq!(count(2).await.1["status"], "once");
+    assert_eq!(requests().await, json!(4096), "only what still waits is counted");
+    // The proxy knows for certain how many it let through.
+    let path = format!("/v1/sandboxes/dev/held/{id}?requests=9");
+    for _ in 0..2 {
+        assert_eq!(system.call("DELETE", &path, &token, None).await.0, 204);
+        assert_eq!(requests().await, json!(9));
+    }
+    assert_eq!(system.leave(&token, &id).await, 204);
+    assert_eq!(requests().await, json!(9));
+
+    // Another sandbox counts nothing here, and one that went away stays at what was told last.
+    let other = system.sandbox_with("other", ASKS).await;
+    let id = system.held(&token, hold("k2", "PUT", A)).await;
+    let path = format!("/v1/sandboxes/dev/held/{id}?requests=3");
+    assert_eq!(system.call("GET", &path, &other, None).await.0, 404);
+    assert_eq!(system.call("GET", &path, &token, None).await.0, 200);
+    assert_eq!(system.call("DELETE", &format!("{path}00"), &token, None).await.0, 204);
+    let shown = system.shown(&id).await;
+    assert_eq!((&shown["status"], &shown["requests"]), (&json!("cancelled"), &json!(3)), "{shown}");
+}
+
 /// 14: another sandbox's requests are none of this one's.
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_14_a_sandbox_has_its_own_requests_only() {

@@ -34,7 +34,7 @@ use crate::strict::Strict;
 /// More wait in the system's queue.
 const MOST_CONNECTIONS: usize = 4096;
 /// For a whole message head, and for the next one on a connection that is kept alive.
-const HEAD: Duration = Duration::from_secs(60);
+pub(crate) const HEAD: Duration = Duration::from_secs(if cfg!(test) { 5 } else { 60 });
 /// For what is in flight when the proxy stops.
 const GRACE: Duration = Duration::from_secs(2);
 

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::process::Stdio;
 use std::time::Duration;
 
-use narrowgate_tests::system::{Confined, HOST, Program, Ran, System, binary, ended};
+use narrowgate_tests::system::{Confined, DATABASE, HOST, Program, Ran, System, binary, ended};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
@@ -291,6 +291,42 @@ async fn a_request_waits_for_the_reviewer_and_completes() {
     let own = ["--data", &reviewed.data, "--gateway-listen", &reviewed.gateway];
     let ran = reviewed.confined.run_with(&own, &words(&put("/notes/a"))).await;
     assert!(ran.stdout.ends_with(" 200"), "{ran:?}");
+}
+
+/// Clients that know of no proxy: what they wait for is a connection that is slow.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_never_heard_of_a_proxy_waits_too() {
+    let direct = |url: &str| {
+        format!("curl -sS --noproxy '*' --max-time 25 -X PUT -d hello -w ' %{{http_code}}' {url}/notes/captured")
+    };
+    // By the shell itself: a socket that two programs have is nobody's.
+    let bytes = format!(
+        "exec 3<>/dev/tcp/{DATABASE}/5432 && printf hello >&3 && read -t 20 -N 5 -u 3 back && echo $back back || echo reset"
+    );
+    for (script, shown, yes, no) in [
+        (
+            direct(&format!("https://{HOST}")),
+            ("l7", HOST, 443, "PUT", "/notes/captured"),
+            "} 200",
+            "denied_by_reviewer",
+        ),
+        (direct(&format!("http://{HOST}")), ("l7", HOST, 80, "PUT", "/notes/captured"), "} 200", "denied_by_reviewer"),
+        (bytes, ("l4", DATABASE, 5432, "", ""), "hello back", "reset"),
+    ] {
+        let reviewed = Reviewed::new(&asking()).await;
+        for (answer, says, arrived) in [("--once", yes, true), ("--no", no, false)] {
+            let before = reviewed.confined.upstream.lines().len();
+            let (held, ran) = reviewed.run(&[], &["bash", "-c", &script], &[answer]).await;
+            let text = |member: &str| held[member].as_str().unwrap_or_default().to_owned();
+            let (layer, host, port, method, path) = shown;
+            assert_eq!((text("layer"), text("host")), (layer.to_owned(), host.to_owned()), "{script}: {held}");
+            assert_eq!((text("method"), text("path")), (method.to_owned(), path.to_owned()), "{script}: {held}");
+            assert_eq!(held["port"], port);
+            assert!(ran.stdout.contains(says), "{script} {answer}: {ran:?}");
+            let reached = reviewed.confined.upstream.lines().len() - before;
+            assert_eq!(reached, usize::from(arrived && layer == "l7"), "{script} {answer}: {ran:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

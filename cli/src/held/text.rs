@@ -40,6 +40,18 @@ pub(super) fn held(view: &HeldView, now: Timestamp) -> String {
     for operation in &view.operations {
         field("", &denied(operation));
     }
+    if let Some(count) = view.requests {
+        let plural = "wait for this answer, and may differ in query and body";
+        let asks = match (view.status, count) {
+            (HeldStatus::Waiting, 1) => "1 waits for this answer".to_owned(),
+            (HeldStatus::Waiting, _) => format!("{count} {plural}"),
+            (HeldStatus::Once, 1) => "1 was let through".to_owned(),
+            (HeldStatus::Once, _) => format!("{count} were let through, which may have differed in query and body"),
+            (_, 1) => "1 waited".to_owned(),
+            _ => format!("{count} waited"),
+        };
+        field("requests", &asks);
+    }
     for (at, line) in operation(&view.operation).iter().enumerate() {
         field(if at == 0 { "would grant" } else { "" }, line);
     }
@@ -59,11 +71,21 @@ pub(super) fn prompt(view: &HeldView, now: Timestamp) -> String {
     format!("{}\n  {:<15} {answer}", held(view, now), "answer with")
 }
 
+/// That many more wait than was shown, in a line.
+pub(super) fn grown(view: &HeldView, count: u32) -> String {
+    let (id, what) = (plain(&view.held_id), what(view));
+    format!("{}  {count} requests wait for this answer by now: {what}", id.bold())
+}
+
 /// How it stands, in a line: what happened, who did it, and their words.
 pub(super) fn outcome(view: &HeldView) -> String {
+    let let_through = match view.requests {
+        Some(count) if count > 1 => format!("let through, once: all {count} that waited"),
+        _ => "let through, once".to_owned(),
+    };
     let mut out = match view.status {
         HeldStatus::Waiting => "still waiting",
-        HeldStatus::Once => "let through, once",
+        HeldStatus::Once => &let_through,
         HeldStatus::Session => "granted until the session ends",
         HeldStatus::Always => "granted for good",
         HeldStatus::Denied => "denied",
@@ -165,6 +187,28 @@ mod tests {
           deadline        2026-01-01T00:02:00Z (75 s left)
           answer with     narrowgate held answer h_7f3a --once|--session|--always|--no|--never
         ");
+    }
+
+    /// `once` is for all of them: their number stands beside what is asked, and beside what came of it.
+    #[test]
+    fn how_many_an_answer_is_for() {
+        for (status, requests, says, outcome_says) in [
+            ("waiting", json!(1), "1 waits for this answer\n", "still waiting"),
+            ("waiting", json!(12), "12 wait for this answer, and may differ in query and body\n", "still waiting"),
+            ("once", json!(1), "1 was let through\n", "let through, once, by rita"),
+            ("once", json!(12), "12 were let through, which", "let through, once: all 12 that waited, by rita"),
+            ("denied", json!(12), "12 waited\n", "denied, by rita"),
+        ] {
+            let view = view(|view| {
+                (view["status"], view["requests"]) = (json!(status), requests.clone());
+                view["decided_by"] = if status == "waiting" { Value::Null } else { json!("rita") };
+            });
+            let text = shown(&held(&view, at()));
+            assert!(text.contains(&format!("\n  requests        {says}")), "{status} {requests}: {text}");
+            assert_eq!(outcome(&view), outcome_says);
+        }
+        let growing = view(|view| view["path"] = json!("/a\u{1b}[2J"));
+        insta::assert_snapshot!(shown(&grown(&growing, 8)), @r"h_7f3a  8 requests wait for this answer by now: PUT api.example:443/a\u{1b}[2J");
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! `narrowgate held watch`: what waits, as it comes, and how it ends.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Args;
 use narrowgate_core::held::{HeldList, HeldView};
 use narrowgate_proxy::{ClientError, EventStream, GatewayClient, GatewayEvent};
 use serde_json::json;
-use tokio::time::sleep;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::text;
 use crate::args::Remote;
@@ -29,6 +29,8 @@ pub(crate) struct Watch {
 
 /// The longest pause between two attempts to reach a gateway that is away.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// While something waits, how many requests do is looked at this often: that is no event.
+const COUNTS: Duration = Duration::from_secs(5);
 
 impl Watch {
     pub(super) fn run(self, remote: &Remote) -> Ended {
@@ -37,7 +39,7 @@ impl Watch {
         }
         let client = remote.client()?;
         block_on(async move {
-            let mut seen = Seen { watch: self, waiting: BTreeSet::new(), last: None };
+            let mut seen = Seen { watch: self, waiting: BTreeMap::new(), last: None };
             tokio::select! {
                 ended = seen.follow(&client) => ended,
                 _ = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
@@ -49,7 +51,8 @@ impl Watch {
 /// What was printed so far.
 struct Seen {
     watch: Watch,
-    waiting: BTreeSet<String>,
+    /// What waits, and for how many requests as it was last printed.
+    waiting: BTreeMap<String, u32>,
     last: Option<u64>,
 }
 
@@ -73,7 +76,20 @@ impl Seen {
     async fn connected(&mut self, client: &GatewayClient) -> Result<(), Broken> {
         let mut events: EventStream = client.follow("/v1/inbox/events", self.last).await?;
         self.list(client).await?;
-        while let Some(event) = events.next().await? {
+        let mut counts = interval(COUNTS);
+        counts.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let next = {
+                // Kept over the looks, so that a gateway that fell silent is noticed all the same.
+                let mut next = std::pin::pin!(events.next());
+                loop {
+                    tokio::select! {
+                        next = &mut next => break next?,
+                        _ = counts.tick(), if !self.waiting.is_empty() => self.list(client).await?,
+                    }
+                }
+            };
+            let Some(event) = next else { return Ok(()) };
             if event.kind == "gap" {
                 self.list(client).await?;
             } else {
@@ -81,14 +97,16 @@ impl Seen {
             }
             self.last = event.id.or(self.last);
         }
-        Ok(())
     }
 
     async fn list(&mut self, client: &GatewayClient) -> Result<(), Broken> {
         let path = format!("/v1/held?sandbox={}", self.watch.sandbox.as_deref().unwrap_or_default());
         let found: HeldList = client.get(&path).await?;
         for view in &found.held {
-            self.begins(view)?;
+            match self.waiting.contains_key(&view.held_id) {
+                false => self.begins(view)?,
+                true => self.grows(view)?,
+            }
         }
         Ok(())
     }
@@ -109,12 +127,27 @@ impl Seen {
     }
 
     fn begins(&mut self, view: &HeldView) -> Result<(), Failure> {
-        if !self.waiting.insert(view.held_id.clone()) {
+        if self.waiting.contains_key(&view.held_id) {
             return Ok(());
         }
+        self.waiting.insert(view.held_id.clone(), view.requests.unwrap_or(1));
         match self.watch.format {
             Format::Json => output::json_line(&json!({ "event": "held", "held": without_token(view) })),
             Format::Text => output::line(format!("{}\n", text::prompt(view, text::now()))),
+        }
+    }
+
+    /// Said again each time that the number doubled: who is asked about one request and lets a hundred through should
+    /// know it, and be able to read on.
+    fn grows(&mut self, view: &HeldView) -> Result<(), Failure> {
+        let (Some(shown), Some(count)) = (self.waiting.get_mut(&view.held_id), view.requests) else { return Ok(()) };
+        if count < shown.saturating_mul(2) {
+            return Ok(());
+        }
+        *shown = count;
+        match self.watch.format {
+            Format::Json => output::json_line(&json!({ "event": "held_requests", "held": without_token(view) })),
+            Format::Text => output::line(format!("{}\n", text::grown(view, count))),
         }
     }
 

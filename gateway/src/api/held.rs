@@ -6,7 +6,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
-use narrowgate_core::held::{HeldAnswer, HeldList, HeldOutcome, HeldStatus, HeldView, Session};
+use narrowgate_core::held::{HeldAnswer, HeldList, HeldOutcome, HeldStatus, HeldView, MOST_REQUESTS, Session};
 use serde::Deserialize;
 
 use super::call::{Call, Person, Poll};
@@ -38,9 +38,10 @@ pub(super) async fn hold(
 #[derive(Deserialize)]
 struct OutcomeQuery {
     wait: Option<u64>,
+    requests: Option<u32>,
 }
 
-/// `GET /v1/sandboxes/{name}/held/{id}?wait=S`
+/// `GET /v1/sandboxes/{name}/held/{id}?wait=S&requests=N`
 pub(super) async fn outcome(
     State(service): State<Arc<Service>>,
     caller: Poll<Person>,
@@ -48,19 +49,29 @@ pub(super) async fn outcome(
     uri: Uri,
 ) -> Result<Json<HeldOutcome>, Failure> {
     own(&caller, &name)?;
-    let OutcomeQuery { wait } = extract::query(&uri)?;
+    let OutcomeQuery { wait, requests } = extract::query(&uri)?;
     // Where there is no room to wait, `waiting` at once: the proxy asks again, and no answer is late by more than that.
-    service.held_outcome(&name, &id, caller.time(extract::wait(wait))).await.map(Json)
+    let time = caller.time(extract::wait(wait));
+    service.held_outcome(&name, &id, counted(requests)?, time).await.map(Json)
 }
 
-/// `DELETE /v1/sandboxes/{name}/held/{id}`
+#[derive(Deserialize)]
+struct LeaveQuery {
+    requests: Option<u32>,
+}
+
+/// `DELETE /v1/sandboxes/{name}/held/{id}?requests=N`
 pub(super) async fn leave(
     State(service): State<Arc<Service>>,
     caller: Call,
     Path((name, id)): Path<(String, String)>,
+    uri: Uri,
 ) -> Result<StatusCode, Failure> {
     own(&caller, &name)?;
-    to_the_end(caller.until(async move { service.leave(&name, &id).await.map(|()| StatusCode::NO_CONTENT) })).await
+    let LeaveQuery { requests } = extract::query(&uri)?;
+    let requests = counted(requests)?;
+    let leave = async move { service.leave(&name, &id, requests).await.map(|()| StatusCode::NO_CONTENT) };
+    to_the_end(caller.until(leave)).await
 }
 
 /// `PUT /v1/sandboxes/{name}/session`
@@ -135,6 +146,16 @@ pub(super) async fn forget(
 ) -> Result<StatusCode, Failure> {
     caller.needs(&[Role::Reviewer])?;
     to_the_end(async move { service.forget_never(&id, &caller.name).await.map(|()| StatusCode::NO_CONTENT) }).await
+}
+
+/// `requests=`, how many wait for one answer.
+fn counted(requests: Option<u32>) -> Result<Option<u32>, Failure> {
+    match requests {
+        Some(count) if !(1..=MOST_REQUESTS).contains(&count) => Err(Failure::invalid(format!(
+            "requests={count} is not how many requests wait for one answer: that is 1 to {MOST_REQUESTS}"
+        ))),
+        counted => Ok(counted),
+    }
 }
 
 /// A proxy asks for its own sandbox; of others it does not even learn whether they exist.

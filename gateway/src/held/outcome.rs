@@ -1,4 +1,4 @@
-//! What the proxy learns of what it holds. Reading changes nothing; the grant of an answer `once` is made when it is
+//! What the proxy learns of what it holds. Reading consumes nothing; the grant of an answer `once` is made when it is
 //! fetched, on the policy of that moment.
 
 use std::time::Duration;
@@ -26,9 +26,23 @@ const FETCHED_WITHIN: i64 = 60;
 const ONCE_LASTS: i64 = 60 * 60;
 
 impl Service {
-    /// Where a request of this sandbox stands, once it does not wait any more or the time is over.
-    pub(crate) async fn held_outcome(&self, sandbox: &str, id: &str, wait: Duration) -> Result<HeldOutcome, Failure> {
+    /// Where a request of this sandbox stands, once it does not wait any more or the time is over. `requests` is how many
+    /// wait for the answer by the proxy's word, for reviewers to see.
+    pub(crate) async fn held_outcome(
+        &self,
+        sandbox: &str,
+        id: &str,
+        requests: Option<u32>,
+        wait: Duration,
+    ) -> Result<HeldOutcome, Failure> {
         let end = Instant::now() + wait;
+        if let Some(requests) = requests {
+            let row = self.own_held(sandbox, id).await?;
+            // Looked at first: an update takes the write lock, also where there is nothing to change.
+            if row.status == "waiting" && row.requests != Some(requests) {
+                self.store.count_held(id, requests, clock::now()).await?;
+            }
+        }
         let mut changes = self.changes.subscribe();
         loop {
             changes.borrow_and_update();
@@ -44,10 +58,11 @@ impl Service {
         }
     }
 
-    /// Whoever asked went away, or is done with what was granted once. Saying so again changes nothing.
-    pub(crate) async fn leave(&self, sandbox: &str, id: &str) -> Result<(), Failure> {
+    /// Whoever asked went away, or is done with what was granted once; then `requests` is how many that let through.
+    /// Saying so again changes nothing.
+    pub(crate) async fn leave(&self, sandbox: &str, id: &str, requests: Option<u32>) -> Result<(), Failure> {
         self.own_held(sandbox, id).await?;
-        if self.store.leave_held(id, clock::now()).await? {
+        if self.store.leave_held(id, requests, clock::now()).await? {
             self.changed();
             tracing::info!(sandbox, held = id, "the proxy is done with a held request");
         }

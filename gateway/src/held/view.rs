@@ -26,6 +26,7 @@ pub(crate) fn view(row: &HeldRow, role: Role) -> Result<HeldView, Failure> {
         method: record.method,
         path: record.path,
         operations: record.operations,
+        requests: row.requests,
         process: read(row, "process", &row.process)?,
         operation: read(row, "operation", &row.operation)?,
         review_token: (status == HeldStatus::Waiting && role == Role::Reviewer).then(|| review_token(row)),

@@ -28,7 +28,10 @@ pub(super) fn held_routes(generator: &mut SchemaGenerator) -> Vec<Route> {
             )
         },
         Route {
-            query: &[("wait", "integer", "Seconds to wait for an outcome, at most 300; 0 where absent.")],
+            query: &[
+                ("wait", "integer", "Seconds to wait for an outcome, at most 300; 0 where absent."),
+                ("requests", "integer", "How many requests wait for the answer by now, 1 to 4096; reviewers see it."),
+            ],
             answers: vec![(
                 200,
                 "Where it stands. Reading changes nothing; the grant of an answer `once` can be fetched for a minute. \
@@ -38,6 +41,7 @@ pub(super) fn held_routes(generator: &mut SchemaGenerator) -> Vec<Route> {
             ..route("get", "/v1/sandboxes/{name}/held/{id}", "The outcome of a held request.", &["sandbox (its own)"])
         },
         Route {
+            query: &[("requests", "integer", "With an answer once: how many requests it let through, 1 to 4096.")],
             answers: vec![(204, "It is cancelled if it waited; an answer once is spent.", None)],
             ..route(
                 "delete",

@@ -8,19 +8,19 @@ use std::time::Duration;
 
 use narrowgate_core::denial::DenialRecord;
 use narrowgate_core::held::{HeldOutcome, HeldStatus, Hold};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::group::Group;
+use super::poll::{PAUSE, not_understood, outcome, requests};
+use super::session::SESSION_ENDED;
 use super::{Decided, Event, Review};
 use crate::ClientError;
 use crate::shared::{Shared, now};
 
-/// The gateway is asked again at least this often, so that no wait hangs on one broken connection.
-const SLICE: Duration = Duration::from_secs(20);
-/// Between two tries while the gateway is away.
-const PAUSE: Duration = Duration::from_millis(300);
 /// The gateway says that time is over; only if it does not by then, this proxy does.
 const SLACK: Duration = Duration::from_secs(3);
+/// Where the session was ended, the question is asked in a new one; so often, should that be ended too.
+const RENEWALS: u32 = 3;
 /// For taking a question back.
 const FAREWELL: Duration = Duration::from_secs(10);
 
@@ -41,11 +41,11 @@ pub(super) async fn attend(shared: Arc<Shared>, group: Arc<Group>, hold: Hold, p
         }));
     }
     let once = outcome.held_id.clone().filter(|_| outcome.status == HeldStatus::Once);
-    shared.held.settle(&group, outcome);
+    let waited = shared.held.settle(&group, outcome);
     if let Some(held_id) = once {
         tokio::select! {
             // All that waited are decided: the grant is for nobody any more.
-            () = group.abandoned.cancelled() => cancel(&shared, &held_id).await,
+            () = group.abandoned.cancelled() => cancel(&shared, &held_id, &format!("?{}", requests(waited))).await,
             () = shared.stop.cancelled() => {}
         }
     }
@@ -68,9 +68,9 @@ async fn answered(shared: &Shared, group: &Group, hold: &Hold, patience: Duratio
     shared.held.tell(Event::Waiting(group.prompt(&Review::of(&asked))));
     let deadline = Instant::now() + left(&asked, patience);
     let ended = tokio::select! {
-        ended = outcome(shared, &held_id, deadline + SLACK) => ended,
+        ended = outcome(shared, &held_id, deadline + SLACK, Some(group.seats.subscribe())) => ended,
         () = group.abandoned.cancelled() => {
-            cancel(shared, &held_id).await;
+            cancel(shared, &held_id, "").await;
             return HeldOutcome { status: HeldStatus::Cancelled, ..asked };
         }
     };
@@ -79,7 +79,7 @@ async fn answered(shared: &Shared, group: &Group, hold: &Hold, patience: Duratio
         Ok(ended) => HeldOutcome { held_id: Some(held_id), deadline: ended.deadline.or(asked.deadline), ..ended },
         Err(e) => {
             tracing::warn!("no answer about {held_id}: {e}");
-            cancel(shared, &held_id).await;
+            cancel(shared, &held_id, "").await;
             HeldOutcome { status: HeldStatus::TimedOut, ..asked }
         }
     }
@@ -88,8 +88,22 @@ async fn answered(shared: &Shared, group: &Group, hold: &Hold, patience: Duratio
 /// Posts the question until the gateway has it. The same key again is the same question.
 async fn ask(shared: &Shared, group: &Group, hold: &Hold, deadline: Instant) -> Result<HeldOutcome, ClientError> {
     let path = format!("/v1/sandboxes/{}/held", shared.sandbox);
+    let (mut hold, mut renewed) = (hold.clone(), 0);
     loop {
-        let error = match shared.gateway.post::<HeldOutcome>(&path, hold).await {
+        let turn = tokio::select! {
+            turn = shared.held.line.call() => turn,
+            () = group.abandoned.cancelled() => return Err(too_late(shared)),
+            () = sleep_until(deadline) => return Err(too_late(shared)),
+        };
+        hold.session = shared.held.session();
+        let posted = shared.gateway.post::<HeldOutcome>(&path, &hold).await;
+        drop(turn);
+        let error = match posted {
+            Ok(outcome) if is_of_an_ended_session(&outcome) && renewed < RENEWALS => {
+                renewed += 1;
+                shared.held.renew(&hold.session);
+                continue;
+            }
             Ok(outcome) => match outcome.held_id.as_deref().is_none_or(is_id) {
                 true => return Ok(outcome),
                 false => return Err(not_understood(shared, "a held_id that is none")),
@@ -105,36 +119,26 @@ async fn ask(shared: &Shared, group: &Group, hold: &Hold, deadline: Instant) -> 
     }
 }
 
-/// Where the question stands once that is no longer `waiting`; asked for until `deadline`. Asking takes nothing away.
-pub(super) async fn outcome(shared: &Shared, held_id: &str, deadline: Instant) -> Result<HeldOutcome, ClientError> {
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let slice = left.min(SLICE);
-        // Rounded up: the gateway counts in seconds, and 0 would not wait.
-        let wait = slice.as_millis().div_ceil(1000).max(1);
-        let path = format!("/v1/sandboxes/{}/held/{held_id}?wait={wait}", shared.sandbox);
-        let polled = Instant::now();
-        match shared.gateway.get_within::<HeldOutcome>(&path, slice + Duration::from_secs(1)).await {
-            Ok(Some(outcome)) if outcome.status != HeldStatus::Waiting => return Ok(outcome),
-            Ok(_) if Instant::now() >= deadline => {
-                return Err(not_understood(shared, "still waiting after the deadline"));
-            }
-            // A gateway that does not hold the poll must not be asked in a tight loop.
-            Ok(_) => sleep(PAUSE.saturating_sub(polled.elapsed())).await,
-            Err(e) if e.is_transient() && Instant::now() + PAUSE < deadline => {
-                shared.held.reconnected.notify_one();
-                sleep(PAUSE).await;
-            }
-            Err(e) => return Err(e),
-        }
-    }
+/// Another proxy said that its session runs now: nobody is asked in this one's any more.
+fn is_of_an_ended_session(outcome: &HeldOutcome) -> bool {
+    let code = outcome.message.as_deref().and_then(|message| message.split(':').next());
+    outcome.status == HeldStatus::Refused && code == Some(SESSION_ENDED)
 }
 
-/// Takes the question back: nobody waits for its answer.
-async fn cancel(shared: &Shared, held_id: &str) {
-    let path = format!("/v1/sandboxes/{}/held/{held_id}", shared.sandbox);
+fn too_late(shared: &Shared) -> ClientError {
+    let problem = "other questions came first until the time for this one was over".to_owned();
+    ClientError::Unreachable { url: shared.gateway.url().to_owned(), problem }
+}
+
+/// Takes the question back: nobody waits for its answer, or all that did have it. `query` is for the path.
+async fn cancel(shared: &Shared, held_id: &str, query: &str) {
+    let path = format!("/v1/sandboxes/{}/held/{held_id}{query}", shared.sandbox);
     let all = async {
-        while let Err(e) = shared.gateway.delete(&path).await {
+        loop {
+            let turn = shared.held.line.call().await;
+            let deleted = shared.gateway.delete(&path).await;
+            drop(turn);
+            let Err(e) = deleted else { return };
             if !e.is_transient() {
                 // Answered meanwhile, most often.
                 return tracing::debug!("{held_id} is not taken back: {e}");
@@ -167,10 +171,6 @@ fn without(status: HeldStatus, message: &str) -> HeldOutcome {
     }
 }
 
-fn not_understood(shared: &Shared, problem: &str) -> ClientError {
-    ClientError::Answer { url: shared.gateway.url().to_owned(), problem: problem.to_owned() }
-}
-
 /// What goes into a path of the gateway's API and into a header: nothing that could leave its place.
 fn is_id(id: &str) -> bool {
     (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
@@ -183,5 +183,5 @@ pub(super) fn hold(
     inspected: bool,
     process: narrowgate_core::held::HeldProcess,
 ) -> Hold {
-    Hold { key: crate::shared::id("k_"), session: shared.held.session.clone(), record, inspected, process }
+    Hold { key: crate::shared::id("k_"), session: shared.held.session(), record, inspected, process }
 }

@@ -7,7 +7,7 @@ use narrowgate_core::held::{HeldOutcome, HeldStatus};
 use narrowgate_core::wire::Bundle;
 use tokio::time::Instant;
 
-use super::attend;
+use super::poll;
 use crate::active::Enforced;
 use crate::bundle::{BundleError, open_held};
 use crate::shared::{Shared, now};
@@ -86,7 +86,8 @@ impl Grant {
     async fn fetch(&self, shared: &Shared, deadline: Instant) -> Result<Bundle, GrantError> {
         let none = |why: &str| GrantError::None(why.to_owned());
         let held_id = self.held_id.as_deref().ok_or_else(|| none("it names no question"))?;
-        let outcome = attend::outcome(shared, held_id, deadline).await.map_err(|e| GrantError::None(e.to_string()))?;
+        let outcome =
+            poll::outcome(shared, held_id, deadline, None).await.map_err(|e| GrantError::None(e.to_string()))?;
         match outcome {
             HeldOutcome { status: HeldStatus::Once, grant: Some(bundle), .. } => Ok(bundle),
             HeldOutcome { message: Some(why), .. } => Err(none(&why)),

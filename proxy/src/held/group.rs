@@ -1,7 +1,6 @@
 //! All requests that wait for one answer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use narrowgate_core::decide::Layer;
 use narrowgate_core::denial::DenialRecord;
@@ -65,7 +64,7 @@ pub(crate) struct Group {
     pub(crate) question: Question,
     pub(crate) since: jiff::Timestamp,
     /// How many wait. Changed under the lock of all groups only.
-    pub(super) seats: AtomicUsize,
+    pub(super) seats: watch::Sender<usize>,
     /// Nobody waits any more.
     pub(super) abandoned: CancellationToken,
     state: watch::Sender<State>,
@@ -96,7 +95,7 @@ pub(crate) struct Settlement {
 impl Settlement {
     /// What stands in for an answer where the policy in force came to allow it by itself.
     pub(super) fn by_policy(review: Option<Review>) -> Settlement {
-        let none = Review { source: Source::Policy, held: None, decided_by: None, message: None };
+        let none = Review { source: Source::Policy, held: None, answer: None, decided_by: None, message: None };
         let review = review.map_or(none, Review::by_policy);
         Settlement { status: HeldStatus::Always, review, version: None, grant: Mutex::new(Grant::new(None, None)) }
     }
@@ -107,7 +106,7 @@ impl Group {
         Group {
             question,
             since: jiff::Timestamp::now(),
-            seats: AtomicUsize::new(0),
+            seats: watch::Sender::new(0),
             abandoned: CancellationToken::new(),
             state: watch::Sender::new(State::Asking),
         }
@@ -161,7 +160,7 @@ impl Group {
             operations: actions,
             binary,
             pid: execution.pid,
-            requests: self.seats.load(Ordering::Relaxed),
+            requests: *self.seats.borrow(),
         }
     }
 }

@@ -13,13 +13,14 @@ mod event;
 mod grant;
 mod group;
 mod late;
+mod line;
+mod poll;
 mod review;
 mod session;
 mod stream;
 mod wait;
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use group::{Group, Question, Seat};
@@ -27,7 +28,7 @@ use narrowgate_core::held::HeldOutcome;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::shared::{Shared, id};
+use crate::shared::Shared;
 use crate::trust::Trust;
 
 pub use event::{Decided, Event, Prompt, Refused, When};
@@ -41,7 +42,7 @@ pub(crate) use wait::{Case, Passed, wait};
 /// So many questions wait at once.
 const MOST_GROUPS: usize = 1000;
 /// So many requests wait for them.
-const MOST_WAITERS: usize = 4096;
+const MOST_WAITERS: usize = narrowgate_core::held::MOST_REQUESTS as usize;
 /// What those that wait keep of what was read of their bodies, in bytes: half of what all may, so that what need not wait
 /// goes on.
 const ROOM: usize = 128 << 20;
@@ -49,8 +50,8 @@ const ROOM: usize = 128 << 20;
 /// What waits in this proxy.
 #[derive(Debug)]
 pub(crate) struct Held {
-    /// This run of the proxy, for the gateway: what is granted for the session ends with it.
-    pub(crate) session: String,
+    session: Mutex<session::Own>,
+    line: line::Line,
     groups: Mutex<HashMap<Question, Arc<Group>>>,
     waiters: Arc<Semaphore>,
     room: Arc<Semaphore>,
@@ -75,7 +76,8 @@ pub(crate) enum Full {
 impl Held {
     pub(crate) fn new(observer: Option<mpsc::Sender<Event>>) -> Held {
         Held {
-            session: id("s_"),
+            session: Mutex::new(session::Own::new()),
+            line: line::Line::new(),
             groups: Mutex::default(),
             waiters: Arc::new(Semaphore::new(MOST_WAITERS)),
             room: Arc::new(Semaphore::new(ROOM)),
@@ -117,27 +119,29 @@ impl Held {
                 (group, true)
             }
         };
-        group.seats.fetch_add(1, Ordering::Relaxed);
+        group.seats.send_modify(|seats| *seats += 1);
         Ok((Seat::new(group, shared.clone(), slot), new))
     }
 
     /// Gives up a seat. With the last one, nobody is asked any more.
     fn leave(&self, group: &Arc<Group>) {
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        if group.seats.fetch_sub(1, Ordering::Relaxed) == 1 {
+        group.seats.send_modify(|seats| *seats = seats.saturating_sub(1));
+        if *group.seats.borrow() == 0 {
             remove(&mut groups, group);
             group.abandoned.cancel();
         }
     }
 
-    /// Gives `group` its answer, which is for those that wait now.
+    /// Gives `group` its answer, which is for those that wait now: so many.
     ///
     /// INVARIANT: under the lock that [`join`](Held::join) takes: whoever joined before has this answer, and whoever comes
     /// later is asked about anew.
-    fn settle(&self, group: &Arc<Group>, outcome: HeldOutcome) {
+    fn settle(&self, group: &Arc<Group>, outcome: HeldOutcome) -> usize {
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         remove(&mut groups, group);
         group.settle(outcome);
+        *group.seats.borrow()
     }
 
     /// What waits, for `policy.local`: oldest first.

@@ -1,7 +1,7 @@
 //! What became of a question, in the one form that responses, log lines and events are made from: they cannot disagree.
 
 use http::HeaderValue;
-use narrowgate_core::denial::HeldDenial;
+use narrowgate_core::denial::{HeldDenial, ReviewerNo};
 use narrowgate_core::held::{HeldOutcome, HeldStatus};
 
 /// Who or what decided.
@@ -45,6 +45,8 @@ pub struct Review {
     pub source: Source,
     /// What a person was asked; absent where nobody was.
     pub held: Option<Mention>,
+    /// How a person said no, now or before.
+    pub answer: Option<ReviewerNo>,
     /// The person who answered.
     pub decided_by: Option<String>,
     /// Their words, or why nobody was asked.
@@ -69,20 +71,29 @@ impl Review {
             .held_id
             .clone()
             .map(|held_id| Mention { held_id, deadline: outcome.deadline.clone().unwrap_or_default() });
-        Review { source, held, decided_by: outcome.decided_by.clone(), message: outcome.message.clone() }
+        let answer = match outcome.status {
+            HeldStatus::Denied => Some(ReviewerNo::No),
+            HeldStatus::Never => Some(ReviewerNo::Never),
+            _ => None,
+        };
+        Review { source, held, answer, decided_by: outcome.decided_by.clone(), message: outcome.message.clone() }
     }
 
     /// The same question, decided by the policy before anybody answered, or against what they answered.
     pub(crate) fn by_policy(self) -> Review {
-        Review { source: Source::Policy, decided_by: None, message: None, ..self }
+        Review { source: Source::Policy, answer: None, decided_by: None, message: None, ..self }
     }
 
-    /// As a denial tells it.
+    /// As a denial tells it; `None` where no person had a part in it.
     pub(crate) fn denial(&self) -> Option<HeldDenial> {
-        let held = self.held.as_ref()?;
+        if self.held.is_none() && self.answer.is_none() {
+            return None;
+        }
+        let (held_id, deadline) = self.held.clone().map(|held| (held.held_id, held.deadline)).unzip();
         Some(HeldDenial {
-            held_id: held.held_id.clone(),
-            deadline: held.deadline.clone(),
+            held_id,
+            deadline,
+            answer: self.answer,
             decided_by: self.decided_by.clone(),
             message: self.message.clone(),
         })

@@ -1,21 +1,69 @@
 //! Telling the gateway which run of this proxy goes on: what was granted for a run ends with it.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use narrowgate_core::held::Session;
 use tokio::time::{sleep, timeout};
 
-use crate::shared::Shared;
+use super::Held;
+use crate::ClientError;
+use crate::shared::{Shared, id};
 
 /// Between two tries.
 const PAUSE: Duration = Duration::from_secs(1);
 /// A proxy that starts or stops does not wait for a gateway that is away.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// The gateway's code for a session that is over.
+pub(super) const SESSION_ENDED: &str = "session_ended";
+
+/// This run of the proxy, for the gateway: what is granted for the session ends with it.
+#[derive(Debug)]
+pub(super) struct Own {
+    name: String,
+    /// Whether this proxy may say that its session is the one that runs, which ends those of others.
+    in_charge: bool,
+}
+
+impl Own {
+    pub(super) fn new() -> Own {
+        Own { name: id("s_"), in_charge: true }
+    }
+}
+
+impl Held {
+    /// The session that questions are asked in.
+    pub(crate) fn session(&self) -> String {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner).name.clone()
+    }
+
+    /// The session to announce; `None` where that would end the one of a proxy that announced itself later.
+    fn announced(&self) -> Option<String> {
+        let own = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        own.in_charge.then(|| own.name.clone())
+    }
+
+    /// Goes on in a new session, since the gateway says that `ended` is over.
+    ///
+    /// INVARIANT: the new one is never announced. Another proxy of the sandbox was later to say that its session runs, and
+    /// it stays so: two that ended each other's sessions in turn would leave neither with an answer.
+    pub(super) fn renew(&self, ended: &str) {
+        let mut own = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        if own.name != ended {
+            return;
+        }
+        *own = Own { name: id("s_"), in_charge: false };
+        tracing::warn!(
+            "the session {ended} was ended, most likely by another proxy of this sandbox; this one goes on asking as {}",
+            own.name
+        );
+    }
+}
+
 /// Announces the session once, if the gateway is there: what was granted for the one before is then not taken up again.
 pub(crate) async fn announce(shared: &Shared) {
-    let session = Session::running(shared.held.session.as_str());
+    let session = Session::running(shared.held.session());
     match timeout(PATIENCE, shared.gateway.put(&path(shared), &session)).await {
         Ok(Ok(())) => {}
         Ok(Err(e)) => tracing::debug!("the session is not announced: {e}"),
@@ -23,16 +71,18 @@ pub(crate) async fn announce(shared: &Shared) {
     }
 }
 
-/// Announces the session, and again whenever the gateway was away: the same one again changes nothing there.
+/// Announces the session, and again whenever the gateway was away: the same one again changes nothing there. Ends where
+/// another proxy is in charge.
 pub(crate) async fn begin(shared: Arc<Shared>) {
-    let session = Session::running(shared.held.session.as_str());
     let announce = async {
-        loop {
+        while let Some(name) = shared.held.announced() {
+            let session = Session::running(name.as_str());
             match shared.gateway.put(&path(&shared), &session).await {
                 Err(e) if e.is_transient() => {
                     sleep(PAUSE).await;
                     continue;
                 }
+                Err(ClientError::Status { code, .. }) if code == SESSION_ENDED => return shared.held.renew(&name),
                 // A gateway that knows of no sessions has no grants for one.
                 Err(e) => tracing::debug!("the session is not announced: {e}"),
                 Ok(()) => {}
@@ -49,7 +99,7 @@ pub(crate) async fn begin(shared: Arc<Shared>) {
 
 /// Ends it, with all that waits in it: another proxy may have begun the next one already.
 pub(crate) async fn end(shared: &Shared) {
-    let over = Session::over(shared.held.session.as_str());
+    let over = Session::over(shared.held.session());
     match timeout(PATIENCE, shared.gateway.put(&path(shared), &over)).await {
         Ok(Ok(())) => {}
         Ok(Err(e)) => tracing::debug!("the end of the session is not told: {e}"),

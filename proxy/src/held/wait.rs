@@ -311,6 +311,6 @@ impl Case<'_> {
 
 fn full_up(attempt: &mut Attempt, denied: Denied, full: &Full) -> Denied {
     let message = Some(full.to_string());
-    attempt.set_review(Review { source: Source::Policy, held: None, decided_by: None, message });
+    attempt.set_review(Review { source: Source::Policy, held: None, answer: None, decided_by: None, message });
     denied
 }

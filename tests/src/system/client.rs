@@ -76,6 +76,19 @@ impl System {
     }
 }
 
+impl System {
+    /// A stream to `host` and `port` over SOCKS5: the reply's code, 0 for success, and the stream.
+    pub async fn socks(&self, host: &str, port: u16) -> (u8, Client) {
+        let mut client = Client::plain(self.proxy_addr()).await;
+        client.write(&[5, 1, 0]).await;
+        assert_eq!(client.exactly(2).await, [5, 0]);
+        let name = u8::try_from(host.len()).expect("a name is short");
+        client.write(&[&[5, 1, 0, 3, name], host.as_bytes(), &port.to_be_bytes()].concat()).await;
+        let reply = client.exactly(10).await;
+        (reply[1], client)
+    }
+}
+
 impl Client {
     /// A bare TCP connection.
     pub async fn plain(addr: SocketAddr) -> Client {
@@ -112,10 +125,31 @@ impl Client {
         self.answer_to(method).await.expect("an answer")
     }
 
+    /// Reads the response to a request of `method`, which may take minutes.
+    ///
+    /// # Panics
+    /// Where the connection ends first.
+    pub async fn patient_answer(&mut self, method: &str) -> Answer {
+        self.read_answer(method).await.expect("the connection goes on")
+    }
+
     /// Writes bytes as they are. A peer that has had enough is no failure here; reading tells.
     pub async fn write(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes).await;
         let _ = self.stream.flush().await;
+    }
+
+    /// Says that no more will be written: half of the connection is closed.
+    pub async fn finish(&mut self) {
+        let _ = self.stream.shutdown().await;
+    }
+
+    /// Reads so many bytes, however long they take to come.
+    ///
+    /// # Panics
+    /// Where the connection ends first.
+    pub async fn exactly(&mut self, length: usize) -> Vec<u8> {
+        self.take(length).await.expect("the connection goes on")
     }
 
     /// Reads a response to a request of any method but HEAD and CONNECT; `None` where the connection ends first.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use narrowgate_core::held::{Answer as Said, HeldAnswer, HeldList, HeldStatus, HeldView};
+use narrowgate_core::held::{Answer as Said, HeldAnswer, HeldList, HeldStatus, HeldView, Session};
 use narrowgate_tests::system::{Answer, CEILING, HOST, POLICY, System};
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -20,7 +20,7 @@ async fn put(system: &System, path: &str) -> JoinHandle<Answer> {
 }
 
 /// What waits, once something does.
-async fn waiting(system: &System) -> HeldView {
+pub(super) async fn waiting(system: &System) -> HeldView {
     let start = Instant::now();
     loop {
         let mut list: HeldList = system.reviewer().get("/v1/held").await.unwrap();
@@ -33,7 +33,7 @@ async fn waiting(system: &System) -> HeldView {
     }
 }
 
-async fn say(system: &System, view: &HeldView, answer: Said) -> HeldView {
+pub(super) async fn say(system: &System, view: &HeldView, answer: Said) -> HeldView {
     let review_token = view.review_token.clone().expect("it waits");
     let body = HeldAnswer { answer, reason: Some("as agreed".to_owned()), review_token };
     system.reviewer().post(&format!("/v1/held/{}/answer", view.held_id), &body).await.unwrap()
@@ -72,6 +72,8 @@ async fn each_answer_is_for_what_it_says() {
             let body = told.json();
             assert_eq!((&body["reason"], &body["held"]["held_id"]), (&json!(reason), &json!(view.held_id)), "{body}");
             assert_eq!(body["held"]["message"], "as agreed");
+            let said = if answer == Said::No { "no" } else { "never" };
+            assert_eq!(body["held"]["answer"], said, "{body}");
         }
         let mut passed = usize::from(status == 200);
         let second = put(&system, DOCS).await;
@@ -103,12 +105,32 @@ async fn each_answer_is_for_what_it_says() {
             Next::Denied => {
                 let body = second.await.unwrap().json();
                 assert_eq!(body["reason"], "denied_by_reviewer", "{body}");
+                let who = json!({ "answer": "never", "decided_by": "reviewer", "message": "as agreed" });
+                assert_eq!(body["held"], who, "nobody was asked this time");
                 let list: HeldList = system.reviewer().get("/v1/held").await.unwrap();
                 assert!(list.held.is_empty(), "nobody is asked again");
             }
         }
         assert_eq!(reached(&system), vec![format!("PUT {DOCS}"); passed], "{answer:?}");
     }
+}
+
+/// After a no there is a way on that is not asking the same again: a proposal with the reasons, which can be approved.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_no_leaves_room_for_a_proposal_that_says_more() {
+    let system = System::start(&asking("60s"), CEILING).await;
+    let first = put(&system, DOCS).await;
+    say(&system, &waiting(&system).await, Said::No).await;
+    let denial = first.await.unwrap().json();
+    let step = denial["next_steps"].as_array().unwrap().iter().find(|step| step["action"] == "submit_proposal");
+    let mut body = step.unwrap_or_else(|| panic!("{denial}"))["body"].clone();
+    body["intent_summary"] = json!("the task is to correct this page, and nothing else writes it");
+    let told = system.local("POST", "/v1/proposals", &body.to_string()).await.json();
+    let id = told["accepted_chunk_ids"][0].as_str().unwrap_or_else(|| panic!("{told}")).to_owned();
+    let version = system.approve(&id).await.activated_version.unwrap();
+    system.enforces(version).await;
+    assert_eq!(put(&system, DOCS).await.await.unwrap().status, 200);
+    assert_eq!(reached(&system), [format!("PUT {DOCS}")]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,6 +176,56 @@ async fn nobody_is_asked_about_what_is_outside_the_ceiling() {
     assert!(reached(&system).is_empty());
     let line = system.audit().pop().unwrap();
     assert_eq!(line["unmapped"]["decision_source"], "ceiling", "{line}");
+}
+
+/// `once` is for all that wait, whatever their queries and bodies: the reviewer sees how many, before and after.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reviewer_sees_how_many_once_lets_through() {
+    let system = System::start(&asking("60s"), CEILING).await;
+    let mut all = Vec::new();
+    for number in 1..=7 {
+        let path = format!("{DOCS}?number={number}");
+        all.push(put(&system, &path).await);
+        let start = Instant::now();
+        while waiting(&system).await.requests != Some(number) {
+            assert!(start.elapsed() < Duration::from_secs(5), "{number}: {:?}", waiting(&system).await);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    let view = waiting(&system).await;
+    assert_eq!(say(&system, &view, Said::Once).await.requests, Some(7));
+    for one in all {
+        assert_eq!(one.await.unwrap().status, 200);
+    }
+    assert_eq!(reached(&system).len(), 7);
+    let after: HeldView = system.reviewer().get(&format!("/v1/held/{}", view.held_id)).await.unwrap();
+    assert_eq!((after.status, after.requests), (HeldStatus::Once, Some(7)));
+    assert!(!serde_json::to_string(&after).unwrap().contains("number="), "{after:?}");
+}
+
+/// Another proxy of the sandbox announces itself, again and again: what waited here ends, what comes after is asked in a
+/// new session each time, and the other one's session is never ended for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_whose_session_was_ended_asks_in_another() {
+    let system = System::start(&asking("60s"), CEILING).await;
+    let other = Session::running("s_other");
+    for round in 0..3 {
+        let cut = put(&system, DOCS).await;
+        let before = waiting(&system).await;
+        system
+            .sandbox()
+            .put("/v1/sandboxes/dev/session", &other)
+            .await
+            .unwrap_or_else(|e| panic!("round {round}: {e}"));
+        let body = cut.await.unwrap().json();
+        assert_eq!((&body["reason"], &body["held"]["held_id"]), (&json!("review_timed_out"), &json!(before.held_id)));
+        let next = put(&system, DOCS).await;
+        let after = waiting(&system).await;
+        assert_ne!(after.held_id, before.held_id);
+        say(&system, &after, Said::Once).await;
+        assert_eq!(next.await.unwrap().status, 200, "round {round}");
+    }
+    assert_eq!(reached(&system), vec![format!("PUT {DOCS}"); 3]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

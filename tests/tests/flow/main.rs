@@ -13,6 +13,7 @@ mod drafts;
 mod git;
 mod github;
 mod held;
+mod held_doors;
 mod identity;
 mod input;
 mod mcp;

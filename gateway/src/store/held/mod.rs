@@ -31,6 +31,8 @@ pub(crate) struct HeldRow {
     pub(crate) proposal: Option<String>,
     version: Option<i64>,
     pub(crate) spent_at: Option<i64>,
+    /// How many requests wait for the answer, as the proxy said last.
+    pub(crate) requests: Option<u32>,
 }
 
 impl HeldRow {
@@ -54,7 +56,7 @@ pub(crate) struct Listing {
 
 const HELD: &str =
     "SELECT h.id, s.name AS sandbox, h.session, h.status, h.record, h.process, h.operation, h.created_at, h.deadline,
-    h.decided_at, h.decided_by, h.reason, h.proposal, h.version, h.spent_at
+    h.decided_at, h.decided_by, h.reason, h.proposal, h.version, h.spent_at, h.requests
     FROM held h JOIN sandboxes s ON s.id = h.sandbox AND s.deleted_at IS NULL ";
 
 impl Store {

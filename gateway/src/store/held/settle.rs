@@ -94,15 +94,28 @@ impl Store {
         Ok(true)
     }
 
-    /// Whoever asked went away, or is done with what was granted once; `true` where anything changed.
-    pub(crate) async fn leave_held(&self, id: &str, now: i64) -> Result<bool, StoreError> {
+    /// So many requests wait for the answer by now. What was said of one that ended stays.
+    pub(crate) async fn count_held(&self, id: &str, requests: u32, now: i64) -> Result<(), StoreError> {
+        sqlx::query("UPDATE held SET requests = ? WHERE id = ? AND status = 'waiting' AND deadline > ?")
+            .bind(requests)
+            .bind(id)
+            .bind(now)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Whoever asked went away, or is done with what was granted once, to so many `requests`; `true` where anything changed.
+    pub(crate) async fn leave_held(&self, id: &str, requests: Option<u32>, now: i64) -> Result<bool, StoreError> {
         let done = sqlx::query(
             "UPDATE held SET decided_at = coalesce(decided_at, ?1), spent_at = CASE status WHEN 'once' THEN ?1 END,
+             requests = CASE status WHEN 'once' THEN coalesce(?3, requests) ELSE requests END,
              status = CASE status WHEN 'waiting' THEN 'cancelled' ELSE status END
              WHERE id = ?2 AND ((status = 'waiting' AND deadline > ?1) OR (status = 'once' AND spent_at IS NULL))",
         )
         .bind(now)
         .bind(id)
+        .bind(requests)
         .execute(&self.pool)
         .await?;
         Ok(done.rows_affected() == 1)

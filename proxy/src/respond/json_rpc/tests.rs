@@ -18,6 +18,7 @@ pub(in crate::respond) fn denial() -> Denial {
         binary: "/usr/bin/agent".to_owned(),
         operations: Vec::new(),
         cause: None,
+        answer: None,
     };
     Denial::new("d_1".to_owned(), request, &Refusal::because(Reason::NoMatchingRule), true)
 }

@@ -1,6 +1,6 @@
 //! What each answer does, and that response, log and event say the same of it.
 
-use narrowgate_core::held::HeldStatus;
+use narrowgate_core::held::{HeldOutcome, HeldStatus};
 use serde_json::{Value, json};
 
 use super::{Held, asking, denying, granting, refused, settle};
@@ -64,6 +64,12 @@ async fn each_answer_completes_the_request_that_waited() {
             let body = answer.denied(403, reason);
             assert_eq!((&body["held"]["held_id"], &body["held"]["decided_by"]), (&json!(id), &json!("rita")));
             assert_eq!(body["held"]["message"], "looks right");
+            let answer = match status {
+                HeldStatus::Denied => json!("no"),
+                HeldStatus::Never => json!("never"),
+                _ => Value::Null,
+            };
+            assert_eq!(body["held"]["answer"], answer, "{body}");
             assert!(body["detail"].as_str().unwrap().ends_with("(rita): looks right"), "{body}");
             assert_eq!((&told["reason"], &ends["action"]), (&json!(reason), &json!("Denied")));
             let Some(Event::Denied(denied)) = held.event() else { panic!("{status:?}") };
@@ -92,6 +98,43 @@ async fn what_the_gateway_does_not_ask_about_is_denied_as_the_policy_says() {
     assert_eq!(lines[0]["unmapped"]["decision_source"], "ceiling");
     assert!(matches!(held.event(), Some(Event::Denied(_))) && held.event().is_none());
     assert!(held.rig.upstream.seen().is_empty());
+}
+
+/// After `no` the next one is asked about, after `never` it is not: an agent is told which, and what is left to do.
+#[tokio::test]
+async fn an_agent_is_told_whether_asking_again_helps() {
+    for (status, at_once, proposes, says) in [
+        (HeldStatus::Denied, false, true, "Change course"),
+        (HeldStatus::Never, false, false, "nobody is asked again"),
+        // Said to an earlier one: nobody was asked about this one.
+        (HeldStatus::Never, true, false, "nobody is asked again"),
+        (HeldStatus::TimedOut, false, false, "Nobody was there"),
+    ] {
+        let held = Held::new().await;
+        if at_once {
+            let said = |outcome: &mut HeldOutcome| {
+                (outcome.status, outcome.decided_by) = (status, Some("rita".to_owned()));
+            };
+            let mut before = refused("looks wrong");
+            said(&mut before);
+            held.gateway.set(|state| state.at_once = Some(before));
+        }
+        let waiting = held.put().await;
+        if !at_once {
+            let id = held.gateway.asked(1).await.remove(0);
+            held.gateway.answer(&id, status, |outcome| outcome.message = Some("looks wrong".to_owned()));
+        }
+        let body = waiting.await.unwrap().json();
+        let steps = body["next_steps"].as_array().unwrap();
+        assert_eq!(steps.iter().any(|step| step["action"] == "submit_proposal"), proposes, "{status:?}: {body}");
+        assert_eq!(body.get("rule_missing").is_some(), proposes, "{status:?}: {body}");
+        let advice = body["agent_guidance"].as_str().unwrap();
+        assert!(advice.contains(says), "{status:?}: {advice}");
+        assert_eq!(advice.contains("refused"), status == HeldStatus::Never, "{status:?}: {advice}");
+        assert_eq!(body["held"].get("held_id").is_some(), !at_once, "{body}");
+        assert_eq!((&body["held"]["decided_by"], &body["held"]["message"]), (&json!("rita"), &json!("looks wrong")));
+        assert!(body["detail"].as_str().unwrap().ends_with(" (rita): looks wrong"), "{body}");
+    }
 }
 
 /// Whatever a rule or the destination denies, no person is asked about.

@@ -1,6 +1,6 @@
 //! The gateway's side of held requests, over real HTTP: what was asked, what was taken back, and answers at will.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,6 +25,11 @@ pub(super) struct State {
     pub(super) sessions: Vec<Option<String>>,
     /// Those that were said to be over.
     pub(super) ended: Vec<String>,
+    /// Sessions that ended, and those that did not so far.
+    pub(super) over: BTreeSet<String>,
+    pub(super) live: BTreeSet<String>,
+    /// Connections that are open.
+    pub(super) connections: usize,
     /// Takes no calls but closes the connection.
     pub(super) down: bool,
     /// What new questions are answered at once.
@@ -39,6 +44,12 @@ pub(super) struct Question {
     pub(super) hold: Hold,
     pub(super) outcome: HeldOutcome,
     pub(super) taken_back: bool,
+    /// How many requests waited for it, each time that another number was told; also when it was taken back.
+    pub(super) requests: Vec<u32>,
+    /// Long polls of it that are under way.
+    pub(super) polls: usize,
+    /// The most at once.
+    pub(super) most_polls: usize,
     /// What is put in the place of the outcome at the next look but one: a policy that moved on.
     pub(super) then: Option<HeldOutcome>,
 }
@@ -63,11 +74,13 @@ impl Gateway {
                 if shared.lock().unwrap().down {
                     continue;
                 }
-                let (state, key) = (shared.clone(), key.clone());
+                let (state, state_of, key) = (shared.clone(), shared.clone(), key.clone());
                 let service = service_fn(move |request| answer(state.clone(), key.clone(), request));
                 tokio::spawn(async move {
+                    state_of.lock().unwrap().connections += 1;
                     let serving = hyper::server::conn::http1::Builder::new();
                     let _ = serving.serve_connection(TokioIo::new(stream), service).await;
+                    state_of.lock().unwrap().connections -= 1;
                 });
             }
         });
@@ -85,7 +98,8 @@ impl Gateway {
 
     /// The ids of all questions, once there are `count`.
     pub(super) async fn asked(&self, count: usize) -> Vec<String> {
-        for _ in 0..500 {
+        // The first that asks has its executable hashed, which is large here.
+        for _ in 0..2000 {
             let ids: Vec<String> = self.set(|state| state.questions.keys().cloned().collect());
             assert!(ids.len() <= count, "{ids:?}, and not {count}");
             if ids.len() == count {
@@ -93,7 +107,7 @@ impl Gateway {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("not {count} questions within 5 seconds");
+        panic!("not {count} questions within 20 seconds");
     }
 
     /// Waits until the question was taken back.
@@ -141,12 +155,16 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let waits = request.uri().query().is_some_and(|query| query.contains("wait=") && !query.contains("wait=0"));
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let number =
+        |name: &str| query.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('=')?.parse().ok());
+    let (wait, requests): (u32, Option<u32>) = (number("wait").unwrap_or(0), number("requests"));
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let segments: Vec<&str> = path.split('/').skip(2).collect();
+    let _poll = Poll::of(&state, &method, &segments, requests);
     let mut answered = None;
-    for look in 0..100 {
-        let last = look == 99 || !waits;
+    for look in 0..=wait * 100 {
+        let last = look == wait * 100;
         answered = state.lock().unwrap().answer(&method, &segments, &key, &body, last);
         if answered.is_some() {
             break;
@@ -157,6 +175,34 @@ async fn answer(
     let mut response = Response::new(Full::from(if body.is_null() { String::new() } else { body.to_string() }));
     *response.status_mut() = status;
     Ok(response)
+}
+
+/// A call about a question, for as long as it goes on: its client may go away in the middle.
+struct Poll(Arc<Mutex<State>>, Option<String>);
+
+impl Poll {
+    fn of(state: &Arc<Mutex<State>>, method: &Method, segments: &[&str], requests: Option<u32>) -> Poll {
+        let mut id = None;
+        if let ["sandboxes", "box", "held", named] = segments {
+            let mut state = state.lock().unwrap();
+            let question = state.questions.get_mut(*named).unwrap();
+            question.requests.extend(requests.filter(|now| question.requests.last() != Some(now)));
+            if *method == Method::GET {
+                question.polls += 1;
+                question.most_polls = question.most_polls.max(question.polls);
+                id = Some((*named).to_owned());
+            }
+        }
+        Poll(state.clone(), id)
+    }
+}
+
+impl Drop for Poll {
+    fn drop(&mut self) {
+        if let Some(id) = &self.1 {
+            self.0.lock().unwrap().questions.get_mut(id).unwrap().polls -= 1;
+        }
+    }
 }
 
 impl State {
@@ -184,9 +230,15 @@ impl State {
             },
             (&Method::PUT, ["sandboxes", "box", "session"]) => {
                 let session: Session = serde_json::from_slice(body).unwrap();
-                self.sessions.push(session.session);
-                self.ended.extend(session.ended);
-                Some((StatusCode::NO_CONTENT, Value::Null))
+                if let Some(ended) = session.ended {
+                    self.sessions.push(None);
+                    self.ends(&ended);
+                    return Some((StatusCode::NO_CONTENT, Value::Null));
+                }
+                Some(match self.begins(session.session) {
+                    true => (StatusCode::NO_CONTENT, Value::Null),
+                    false => (StatusCode::CONFLICT, json!({"error": "session_ended", "message": "it is over"})),
+                })
             }
             (&Method::POST, ["sandboxes", "box", "held"]) => {
                 self.posts += 1;
@@ -216,7 +268,42 @@ impl State {
         }
     }
 
+    /// From now on this session runs, and no other; `false` where it is over already.
+    pub(super) fn begins(&mut self, session: Option<String>) -> bool {
+        self.sessions.push(session.clone());
+        if session.as_ref().is_some_and(|session| self.over.contains(session)) {
+            return false;
+        }
+        self.over.append(&mut self.live);
+        self.live.extend(session.clone());
+        if let Some(session) = &session {
+            self.over.remove(session);
+        }
+        self.cancel_what_is_over();
+        true
+    }
+
+    /// This session is over; of others, nothing is said.
+    fn ends(&mut self, session: &str) {
+        self.ended.push(session.to_owned());
+        self.live.remove(session);
+        self.over.insert(session.to_owned());
+        self.cancel_what_is_over();
+    }
+
+    fn cancel_what_is_over(&mut self) {
+        for question in self.questions.values_mut().filter(|question| self.over.contains(&question.hold.session)) {
+            if question.outcome.status == HeldStatus::Waiting {
+                question.outcome.status = HeldStatus::Cancelled;
+            }
+        }
+    }
+
     fn ask(&mut self, hold: Hold) -> HeldOutcome {
+        if self.over.contains(&hold.session) {
+            return super::refused("session_ended: the session that this is from is over");
+        }
+        self.live.insert(hold.session.clone());
         if let Some(known) = self.questions.values().find(|question| question.hold.key == hold.key) {
             return known.outcome.clone();
         }
@@ -231,7 +318,15 @@ impl State {
             grant: None,
             version: None,
         };
-        let question = Question { hold, outcome: outcome.clone(), taken_back: false, then: None };
+        let question = Question {
+            hold,
+            outcome: outcome.clone(),
+            taken_back: false,
+            requests: Vec::new(),
+            polls: 0,
+            most_polls: 0,
+            then: None,
+        };
         self.questions.insert(id, question);
         outcome
     }

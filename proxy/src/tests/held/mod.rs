@@ -7,6 +7,7 @@ mod gateway;
 mod grants;
 mod groups;
 mod lifetime;
+mod line;
 
 use std::sync::Arc;
 use std::time::Duration;
