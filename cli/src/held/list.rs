@@ -1,7 +1,8 @@
 //! `narrowgate held list` and `narrowgate held show ID`.
 
-use clap::{Args, ValueEnum};
-use narrowgate_core::held::HeldList;
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser};
+use narrowgate_core::held::{HeldList, HeldStatus};
 
 use super::{fetch, text};
 use crate::args::Remote;
@@ -17,8 +18,8 @@ pub(crate) struct List {
     #[arg(long, value_name = "NAME")]
     sandbox: Option<String>,
     /// Those that stand so instead of those that wait
-    #[arg(long, value_enum)]
-    status: Option<Status>,
+    #[arg(long, value_name = "STATUS", value_parser = statuses(), default_value = HeldStatus::Waiting.as_str())]
+    status: String,
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
@@ -32,35 +33,28 @@ pub(crate) struct Show {
     format: Format,
 }
 
-/// Spelled as on the wire.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-#[value(rename_all = "snake_case")]
-enum Status {
-    Waiting,
-    Once,
-    Session,
-    Always,
-    Denied,
-    /// Those that nobody is asked about any more; `held forget` takes one back
-    Never,
-    TimedOut,
-    Cancelled,
-    Refused,
-    All,
+/// Where one may stand, as on the wire, and all of them.
+fn statuses() -> PossibleValuesParser {
+    let each = HeldStatus::ALL.into_iter().map(|status| match status {
+        HeldStatus::Never => PossibleValue::new(status.as_str())
+            .help("Those that nobody is asked about any more; `held forget` takes one back"),
+        _ => PossibleValue::new(status.as_str()),
+    });
+    each.chain([PossibleValue::new("all")]).collect::<Vec<_>>().into()
 }
 
 impl List {
     pub(super) fn run(self, remote: &Remote) -> Ended {
         let sandbox = self.sandbox.as_deref().map(|name| segment("sandbox", name)).transpose()?.unwrap_or_default();
-        let status = self.status.and_then(|status| status.to_possible_value());
-        let status = status.as_ref().map_or("waiting", |status| status.get_name()).to_owned();
-        let path = format!("/v1/held?sandbox={sandbox}&status={status}");
+        let path = format!("/v1/held?sandbox={sandbox}&status={}", self.status);
         let client = remote.client()?;
         block_on(async move {
             let found: HeldList = client.get(&path).await.map_err(failure)?;
             match self.format {
                 Format::Json => output::json(&found)?,
-                Format::Text if found.held.is_empty() && status == "waiting" => output::line("nothing waits")?,
+                Format::Text if found.held.is_empty() && self.status == HeldStatus::Waiting.as_str() => {
+                    output::line("nothing waits")?
+                }
                 Format::Text if found.held.is_empty() => output::line("none")?,
                 Format::Text => {
                     let now = text::now();
