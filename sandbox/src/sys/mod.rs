@@ -9,5 +9,7 @@ pub(crate) mod network;
 pub(crate) mod process;
 pub(crate) mod redirect;
 pub(crate) mod seccomp;
+mod socket_names;
 pub(crate) mod sockets;
 pub(crate) mod users;
+mod views;
