@@ -28,6 +28,7 @@ pub(super) fn bound_names(table: &Path) -> io::Result<Names> {
 fn parse(table: &[u8]) -> Names {
     let mut names = Names::default();
     let mut last: Option<Vec<u8>> = None;
+    let table = table.strip_suffix(b"\n").unwrap_or(table);
     for line in table.split(|byte| *byte == b'\n').skip(1) {
         match fields(line) {
             Some(name) => last = name.map(<[u8]>::to_vec),
