@@ -13,6 +13,7 @@ use rustix::net::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::covers::Covers;
 use crate::error::SandboxError;
 use crate::running::Ended;
 use crate::spec::Filesystem;
@@ -50,7 +51,7 @@ pub(crate) struct Order {
     pub(crate) environment: Vec<(OsString, OsString)>,
     pub(crate) files: Vec<(OsString, usize)>,
     pub(crate) hidden: Vec<OsString>,
-    pub(crate) sockets: Vec<OsString>,
+    pub(crate) covers: Covers,
     pub(crate) filesystem: Option<Filesystem>,
 }
 

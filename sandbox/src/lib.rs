@@ -42,6 +42,7 @@
 #![cfg(target_os = "linux")]
 
 mod channel;
+mod covers;
 mod error;
 mod namespace;
 mod running;

@@ -1,15 +1,19 @@
 //! A namespace that exists and in which nothing runs yet.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::fs;
 use std::io;
 use std::net::{Shutdown, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::channel::{self, Frame, FromInit, FromNetwork, Order, StartInit, ToInit};
+use crate::covers::{Covers, MOST};
 use crate::error::SandboxError;
 use crate::running::Running;
 use crate::spec::{Entry, Spec};
@@ -141,12 +145,12 @@ impl Namespace {
         channel::send(&self.stage.channel, &StartInit, &[], &[theirs.as_fd()]).map_err(failed)?;
         drop(theirs);
         ours.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
-        let (order, contents) = order(spec).map_err(failed)?;
+        let (order, contents, lacks_outside) = order(spec)?;
         let stdin = io::stdin();
         let sent = channel::send(&ours, &ToInit::Launch(Box::new(order)), &contents, &[stdin.as_fd()]);
         match channel::receive(&ours) {
             Ok(Some(Frame { message: FromInit::Started { lacks }, .. })) => {
-                let all = self.lacks.iter().cloned().chain(lacks).collect();
+                let all = self.lacks.iter().cloned().chain(lacks_outside).chain(lacks).collect();
                 ours.set_read_timeout(None).map_err(failed)?;
                 Ok(Running::new(self.stage, ours, all))
             }
@@ -170,12 +174,21 @@ impl Doors {
     }
 }
 
-/// The order, and the contents of its files.
-fn order(spec: Spec) -> io::Result<(Order, Vec<u8>)> {
+/// The order, the contents of its files, and what is missing.
+fn order(spec: Spec) -> Result<(Order, Vec<u8>, Vec<String>), SandboxError> {
+    let kept = kept(&spec);
     let mut environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     environment
         .retain(|(name, _)| !spec.without.contains(name) && !spec.environment.iter().any(|(set, _)| set == name));
     environment.extend(spec.environment);
+    // Read out here, where the host's are listed, and as late as possible.
+    let (listeners, is_complete) = sys::sockets::listeners(MOST)
+        .map_err(|error| SandboxError::stage("init", format!("the machine's sockets: {error}")))?;
+    let covers = Covers::of(listeners, &kept)?;
+    let mut lacks = covers.lacks();
+    if !is_complete {
+        lacks.push("not every socket was looked for: there are too many names and directories".to_owned());
+    }
     let mut contents = Vec::new();
     let mut files = Vec::new();
     for file in spec.files {
@@ -187,9 +200,20 @@ fn order(spec: Spec) -> io::Result<(Order, Vec<u8>)> {
         environment,
         files,
         hidden: spec.hidden.into_iter().map(PathBuf::into_os_string).collect(),
-        // Read out here, where the host's are listed, and as late as possible.
-        sockets: sys::sockets::bound()?,
+        covers,
         filesystem: spec.filesystem,
     };
-    Ok((order, contents))
+    Ok((order, contents, lacks))
+}
+
+/// What has to stay where it is: where the command works, what its policy names, the program.
+fn kept(spec: &Spec) -> BTreeSet<PathBuf> {
+    let workdir = std::env::current_dir().and_then(fs::canonicalize).ok();
+    let program = spec.command.first().map(Path::new).filter(|program| program.components().count() > 1);
+    let policy = spec.filesystem.iter().flat_map(|policy| policy.read_only.iter().chain(&policy.read_write));
+    let named = policy.map(PathBuf::as_path).chain(program).filter_map(|path| fs::canonicalize(path).ok());
+    // What everybody writes in may be one's own.
+    let is_for_everybody =
+        |path: &Path| fs::metadata(path).is_ok_and(|data| sys::mounts::is_for_everybody(data.permissions().mode()));
+    named.filter(|path| !is_for_everybody(path)).chain(workdir).collect()
 }

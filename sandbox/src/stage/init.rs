@@ -80,10 +80,13 @@ fn arrange(order: &Order, contents: &[u8]) -> Result<Vec<PathBuf>, SandboxError>
     for path in &order.hidden {
         replaced.hide(Path::new(path))?;
     }
-    for socket in order.sockets.iter().map(Path::new) {
-        if mounts::is_socket(socket)? {
-            replaced.cover_file(socket)?;
-        }
+    for (directory, names) in &order.covers.sockets {
+        let Some(directory) = mounts::open_path(Path::new(directory)) else { continue };
+        names.iter().try_for_each(|name| replaced.cover_socket(&directory, name))?;
+    }
+    let kept: Vec<&Path> = order.covers.kept.iter().map(Path::new).collect();
+    for directory in &order.covers.emptied {
+        replaced.empty_but(Path::new(directory), &kept)?;
     }
     if let Some(directory) = runtime_directory(order) {
         mounts::empty_directory_in_run(directory)?;

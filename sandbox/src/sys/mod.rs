@@ -10,5 +10,7 @@ pub(crate) mod paths;
 pub(crate) mod process;
 pub(crate) mod redirect;
 pub(crate) mod seccomp;
+mod socket_names;
 pub(crate) mod sockets;
 pub(crate) mod users;
+mod views;

@@ -4,13 +4,20 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::mount::MountFlags;
 
 /// Something that is mounted.
+#[derive(Debug)]
 pub(super) struct Mounted {
-    /// Where, in this process's view.
+    /// What `statx` says of what is in it.
+    pub(super) id: u64,
+    /// Which file system.
+    pub(super) device: Vec<u8>,
+    /// Which directory of it.
+    pub(super) root: PathBuf,
+    /// Where, in the process's view.
     pub(super) point: PathBuf,
     /// Those that a namespace may not take away.
     pub(super) flags: MountFlags,
@@ -23,12 +30,20 @@ pub(super) const TABLE: &str = "/proc/self/mountinfo";
 
 /// All that is mounted, in the order in which it was.
 pub(super) fn mounted() -> io::Result<Vec<Mounted>> {
-    let text = fs::read(TABLE)?;
+    read(Path::new(TABLE))
+}
+
+/// The same of another process.
+pub(super) fn read(table: &Path) -> io::Result<Vec<Mounted>> {
+    let text = fs::read(table)?;
     Ok(text.split(|byte| *byte == b'\n').filter_map(mount_line).collect())
 }
 
 fn mount_line(line: &[u8]) -> Option<Mounted> {
-    let mut fields = line.split(|byte| *byte == b' ').skip(4);
+    let mut fields = line.split(|byte| *byte == b' ');
+    let id = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
+    let _parent = fields.next()?;
+    let (device, root) = (fields.next()?.to_vec(), path(fields.next()?));
     let (point, options) = (fields.next()?, fields.next()?);
     let flags = options.split(|byte| *byte == b',').map(|option| match option {
         b"ro" => MountFlags::RDONLY,
@@ -43,10 +58,17 @@ fn mount_line(line: &[u8]) -> Option<Mounted> {
     // After as many optional fields as there are.
     let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
     Some(Mounted {
-        point: PathBuf::from(OsString::from_vec(unescape(point))),
+        id,
+        device,
+        root,
+        point: path(point),
         flags: flags.fold(MountFlags::empty(), MountFlags::union),
         kind: String::from_utf8_lossy(kind).into_owned(),
     })
+}
+
+fn path(text: &[u8]) -> PathBuf {
+    PathBuf::from(OsString::from_vec(unescape(text)))
 }
 
 /// `\040` and its like.

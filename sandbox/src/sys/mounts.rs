@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind_recursive, mount_change, mount_remount};
 
@@ -111,9 +112,56 @@ impl Replaced {
     /// Covers a file, or a socket, by an empty file.
     pub(crate) fn cover_file(&self, path: &Path) -> Result<(), SandboxError> {
         // `/dev/null` of the new `/dev` would be written to without an error; a socket is connected to, and is none.
-        let empty = Path::new(STAGING).join("empty");
-        mount_bind_recursive(&empty, path).map_err(|errno| files(path, errno))?;
-        read_only(path, HARMLESS)
+        mount_bind_recursive(empty_file(), path).map_err(|errno| files(path, errno))
+    }
+
+    /// Covers a socket by an empty file. One that is gone is none.
+    pub(crate) fn cover_socket(&self, directory: &File, name: &OsStr) -> Result<(), SandboxError> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = match openat(directory, name, flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => return Err(files(Path::new(name), Errno::NOMEM)),
+            // What cannot be reached from here, with capabilities, the command cannot reach either.
+            Err(_) => return Ok(()),
+        };
+        if !file.metadata().is_ok_and(|data| data.file_type().is_socket()) {
+            return Ok(());
+        }
+        match mount_bind_recursive(empty_file(), reopened(&file)) {
+            // Removed meanwhile.
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(files(Path::new(name), errno)),
+        }
+    }
+
+    /// Covers a directory by one in which there is nothing but what is kept. It can be written to where everybody could
+    /// before, as in `/tmp`; elsewhere, what is written would be lost without a word.
+    pub(crate) fn empty_but(&mut self, path: &Path, kept: &[&Path]) -> Result<(), SandboxError> {
+        let failed = |error| files(path, error);
+        // One within another comes with it.
+        let within =
+            |one: &Path| kept.iter().any(|other| one != *other && one.starts_with(other) && other.starts_with(path));
+        let kept = kept.iter().filter(|kept| kept.starts_with(path) && !within(kept));
+        let kept: Vec<(&Path, File)> = kept.filter_map(|kept| Some((*kept, open_path(kept)?))).collect();
+        let Ok(data) = fs::metadata(path) else { return Ok(()) };
+        let mode = data.permissions().mode() & 0o7777;
+        empty_directory(path, mode)?;
+        self.sealed_later
+            .retain(|sealed| !sealed.starts_with(path) || kept.iter().any(|(kept, _)| sealed.starts_with(kept)));
+        for (kept, file) in &kept {
+            let is_directory = file.metadata().map_err(failed)?.is_dir();
+            let above = if is_directory { Some(*kept) } else { kept.parent() };
+            let mut made = DirBuilder::new();
+            above.map_or(Ok(()), |above| made.recursive(true).mode(0o755).create(above)).map_err(failed)?;
+            if !is_directory {
+                File::create(kept).map_err(failed)?;
+            }
+            mount_bind_recursive(reopened(file), *kept).map_err(|errno| files(kept, errno))?;
+        }
+        if !is_for_everybody(mode) {
+            self.sealed_later.insert(path.to_owned());
+        }
+        Ok(())
     }
 
     /// Places a file. Its directory is replaced by one that shows the same entries, unless it was already.
@@ -201,9 +249,31 @@ pub(crate) fn stage() -> Result<(), SandboxError> {
     let failed = |error| files(Path::new(STAGING), error);
     DirBuilder::new().mode(0o700).create(STAGING).map_err(failed)?;
     empty_directory(Path::new(STAGING), 0o700)?;
-    let empty = Path::new(STAGING).join("empty");
+    let empty = empty_file();
     fs::write(&empty, b"").map_err(failed)?;
-    fs::set_permissions(&empty, fs::Permissions::from_mode(0o000)).map_err(failed)
+    fs::set_permissions(&empty, fs::Permissions::from_mode(0o000)).map_err(failed)?;
+    // What is mounted from it is read-only as it is.
+    mount_bind_recursive(&empty, &empty).map_err(|errno| files(&empty, errno))?;
+    read_only(&empty, HARMLESS)
+}
+
+fn empty_file() -> PathBuf {
+    Path::new(STAGING).join("empty")
+}
+
+/// Whether a directory is one that everybody writes in, as `/tmp` is.
+pub(crate) fn is_for_everybody(mode: u32) -> bool {
+    mode & 0o1002 == 0o1002
+}
+
+/// A file or directory to mount, or to mount something over, whatever its path leads to meanwhile.
+pub(crate) fn open_path(path: &Path) -> Option<File> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).ok().map(File::from)
+}
+
+fn reopened(file: &File) -> PathBuf {
+    Path::new("/proc/self/fd").join(file.as_raw_fd().to_string())
 }
 
 /// Takes the staging directory away. What was mounted from it stays.
@@ -283,17 +353,6 @@ pub(crate) fn dev() -> Result<(), SandboxError> {
         [("ptmx", "pts/ptmx"), ("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")];
     links.into_iter().try_for_each(|(name, target)| symlink(target, dev.join(name))).map_err(failed)?;
     read_only(dev, HARMLESS)
-}
-
-/// Whether there is a socket at a path, as far as can be seen from here.
-pub(crate) fn is_socket(path: &Path) -> Result<bool, SandboxError> {
-    match fs::symlink_metadata(path) {
-        Ok(data) => Ok(data.file_type().is_socket()),
-        // What cannot be reached from here, with capabilities, the command cannot reach either.
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(false),
-        Err(error) => Err(files(path, error)),
-    }
 }
 
 fn open_directory(path: &Path) -> io::Result<(File, Vec<(OsString, fs::FileType)>)> {
