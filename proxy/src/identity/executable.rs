@@ -13,6 +13,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -23,6 +24,9 @@ use procfs::ProcError;
 use procfs::process::Process as Entry;
 use ring::digest::{Context, SHA256};
 use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use super::listing;
 
 /// No program is larger; reading on would let a sparse file keep us busy.
 const SIZE_MAX: u64 = 1 << 30;
@@ -46,8 +50,19 @@ pub(super) enum Unidentified {
     Gone,
     /// It belongs to somebody else.
     Unreadable(String),
+    /// It could not be looked at.
+    Untold(String),
     /// What runs is not what its name says.
     Hidden(String),
+}
+
+impl From<Errno> for Unidentified {
+    fn from(error: Errno) -> Unidentified {
+        match error {
+            Errno::NOENT | Errno::SRCH => Unidentified::Gone,
+            _ => Unidentified::Untold(format!("threads cannot be listed: {error}")),
+        }
+    }
 }
 
 /// Where names mean something: here, and in the mount namespace of the process that stands for the sandbox, if it has
@@ -85,7 +100,7 @@ static KNOWN: LazyLock<Mutex<HashMap<FileId, String>>> = LazyLock::new(Mutex::de
 /// The process's executable, hashed through its open file.
 pub(super) fn of(process: &Entry, view: View) -> Result<Executable, Unidentified> {
     let path = name(process, view)?;
-    let mut file = process.open_relative("exe").map_err(|e| unidentified(process, &e))?;
+    let mut file = open(process, OFlags::RDONLY | OFlags::CLOEXEC)?;
     let read = |e: io::Error| Unidentified::Unreadable(format!("{path}: {e}"));
     let id = FileId::of(&file.metadata().map_err(read)?);
     let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
@@ -107,9 +122,10 @@ pub(super) fn of(process: &Entry, view: View) -> Result<Executable, Unidentified
 
 /// The path of the process's executable, if the file of that name is the one that runs.
 pub(super) fn name(process: &Entry, view: View) -> Result<String, Unidentified> {
-    let path = process.exe().map_err(|e| unidentified(process, &e))?;
-    let live = process.open_relative_flags("exe", OFlags::PATH | OFlags::CLOEXEC);
-    let live = live.map_err(|e| unidentified(process, &e))?.metadata().map_err(|_| Unidentified::Gone)?;
+    let live = open(process, OFlags::PATH | OFlags::CLOEXEC)?;
+    let untold = |e: io::Error| Unidentified::Untold(format!("the executable of process {}: {e}", process.pid));
+    let path = fs::read_link(format!("/proc/self/fd/{}", live.as_raw_fd())).map_err(untold)?;
+    let live = live.metadata().map_err(untold)?;
     let named = view.has(&path, &live);
     match path.to_str() {
         Some(text) if named && text.starts_with('/') => Ok(text.to_owned()),
@@ -122,7 +138,7 @@ pub(super) fn name(process: &Entry, view: View) -> Result<String, Unidentified> 
 
 /// Whether the process still runs `executable`.
 pub(super) fn is_still(process: &Entry, executable: &Executable, view: View) -> bool {
-    let live = process.open_relative_flags("exe", OFlags::PATH | OFlags::CLOEXEC);
+    let live = open(process, OFlags::PATH | OFlags::CLOEXEC);
     live.is_ok_and(|live| live.metadata().is_ok_and(|live| FileId::of(&live) == executable.file))
         && name(process, view).is_ok_and(|path| path == executable.path)
 }
@@ -165,11 +181,29 @@ fn hash(file: &mut File) -> io::Result<String> {
     }
 }
 
+/// What the process runs. The thread that it is named after may have ended, and what the others run is the same.
+fn open(process: &Entry, flags: OFlags) -> Result<File, Unidentified> {
+    match process.open_relative_flags("exe", flags) {
+        Err(ProcError::NotFound(_)) => {}
+        other => return other.map_err(|e| unidentified(process, &e)),
+    }
+    let threads = process.open_relative_flags("task", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC);
+    let threads = threads.map_err(|e| unidentified(process, &e))?;
+    let found =
+        listing::find(threads.into(), |id| match process.open_relative_flags(format!("task/{id}/exe"), flags) {
+            Err(ProcError::NotFound(_)) => Ok(None),
+            other => other.map(Some).map_err(|e| unidentified(process, &e)),
+        });
+    found?.ok_or(Unidentified::Gone)
+}
+
+/// Whatever else a failure means, it does not mean that there is nobody.
 fn unidentified(process: &Entry, error: &ProcError) -> Unidentified {
     match error {
+        ProcError::NotFound(_) => Unidentified::Gone,
         ProcError::PermissionDenied(_) => {
             Unidentified::Unreadable(format!("process {} may not be read by this user", process.pid))
         }
-        _ => Unidentified::Gone,
+        _ => Unidentified::Untold(format!("process {} cannot be looked at: {error}", process.pid)),
     }
 }

@@ -13,9 +13,12 @@
 //! socket still names the destination that it asked for, and is looked up by that. Where two captured sockets share
 //! address and port, the kernel gives one of them another port on the way; that client is unknown.
 //!
-//! What this does not see: a socket in flight inside another socket's queue, a file table that one thread keeps to
-//! itself, holders whose `/proc` entries this user may not read, and what a program was made to do by its environment
-//! or by an interpreter's script.
+//! Of each process it is told that it holds the socket, that it does not, or neither; a search that cannot be told of one
+//! has no answer, and the client is ambiguous. A program can make itself unreadable, and in a sandbox it then is such a
+//! process. Outside of one it is passed over, as are other users' processes, which an ordinary user cannot read either.
+//!
+//! What this does not see: a socket in flight inside another socket's queue, unreadable holders outside of a sandbox, and
+//! what a program was made to do by its environment or by an interpreter's script.
 //!
 //! A connection can change hands, so that what was found is looked at again before every request, by its [`Evidence`].
 //! That has a limit which looking cannot remove: identity by `/proc` tells programs apart that do not work together. A
@@ -24,7 +27,10 @@
 //! exec and every connect, is what will close it.
 
 mod command;
+mod descent;
 mod executable;
+mod holders;
+mod listing;
 mod socket;
 
 use std::net::SocketAddr;
@@ -34,7 +40,9 @@ use narrowgate_core::request::Process;
 use procfs::process::Process as Entry;
 
 pub(crate) use command::CommandLine;
+use descent::parent;
 use executable::{Executable, Unidentified, View};
+use holders::{Held, Look, Untold};
 use socket::SocketError;
 
 /// How far up a chain of parents is read.
@@ -80,15 +88,8 @@ struct Owner {
     pid: i32,
     /// With the pid, which process: pids are used again.
     started: u64,
-    /// The name of the file that is the socket.
-    descriptor: String,
-}
-
-impl Owner {
-    fn of(process: &Entry, inode: u64) -> Option<Owner> {
-        let descriptor = socket::descriptor(process, inode)?;
-        Some(Owner { pid: process.pid, started: process.stat().ok()?.starttime, descriptor })
-    }
+    /// The file that is the socket.
+    file: Held,
 }
 
 impl Evidence {
@@ -113,7 +114,7 @@ impl Evidence {
     pub(crate) fn stands(&self) -> bool {
         self.owners.iter().all(|owner| {
             let Ok(process) = Entry::new(owner.pid) else { return false };
-            socket::holds_as(&process, &owner.descriptor, self.inode)
+            holders::holds_as(&process, &owner.file, self.inode)
                 && executable::is_still(&process, &self.executable, self.view)
                 // Last: the handle still is of a process that lives, and so was all along.
                 && process.stat().is_ok_and(|stat| stat.starttime == owner.started)
@@ -122,7 +123,7 @@ impl Evidence {
 
     /// As [`stands`](Evidence::stands), and that nobody else holds the socket. Reads all of `/proc`.
     pub(crate) fn is_complete(&self) -> bool {
-        let owners = socket::owners(self.inode);
+        let Ok(owners) = holders::owners(self.inode, self.view.sandbox) else { return false };
         let known = |process: &Entry| self.owners.iter().any(|owner| owner.pid == process.pid);
         owners.len() == self.owners.len() && owners.iter().all(known) && self.stands()
     }
@@ -166,21 +167,28 @@ fn attempt(
         Err(SocketError::Gone) => return unknown("the client's socket is closed".into()),
         Err(SocketError::Unreadable(problem)) => return unknown(problem),
     };
-    let entries = socket::owners(inode);
+    let entries = match holders::owners(inode, namespace) {
+        Ok(entries) => entries,
+        Err(Untold(problem)) => return ambiguous(problem),
+    };
     let mut holders = Vec::new();
     for entry in &entries {
         match executable::of(entry, view) {
             Ok(executable) => holders.push(Holder { entry, executable, ancestors: ancestors(entry, view) }),
-            Err(Unidentified::Gone) => {}
+            Err(Unidentified::Gone) => match holders::look(entry, inode, namespace) {
+                Ok(Look::HoldsNot) => {}
+                // It was another of its threads that ended.
+                _ => return None,
+            },
             Err(Unidentified::Unreadable(problem)) => return unknown(problem),
-            Err(Unidentified::Hidden(problem)) => return ambiguous(problem),
+            Err(Unidentified::Hidden(problem) | Unidentified::Untold(problem)) => return ambiguous(problem),
         }
     }
     if differ(&holders).is_some() {
         // A client that starts another program: the kernel names the new executable a moment before it closes the
         // descriptors that are not the new program's. Who shares the socket on purpose still does later.
         std::thread::sleep(SETTLE);
-        holders.retain(|holder| socket::holds(holder.entry, inode));
+        holders.retain(|holder| !matches!(holders::look(holder.entry, inode, namespace), Ok(Look::HoldsNot)));
         if let Some((one, other)) = differ(&holders) {
             let both = format!("{} and {} share the client's socket", one.path, other.path);
             return holders.iter().all(|holder| holder.is_still(view)).then_some((Identity::Ambiguous(both), None));
@@ -199,12 +207,18 @@ fn attempt(
     let mut owners = Vec::new();
     for holder in &holders {
         // Who let go of it meanwhile, a child that became another program most often, no longer matters.
-        let Some(owner) = Owner::of(holder.entry, inode) else { continue };
+        let file = match holders::look(holder.entry, inode, namespace) {
+            Ok(Look::Holds(file)) => file,
+            Ok(Look::HoldsNot) => continue,
+            Ok(Look::Forbidden) => return None,
+            Err(Untold(problem)) => return ambiguous(problem),
+        };
         if !holder.is_still(view) {
             return None;
         }
+        let started = holder.entry.stat().ok()?.starttime;
         ancestors.retain(|path| holder.ancestors.contains(path));
-        owners.push(owner);
+        owners.push(Owner { pid: holder.entry.pid, started, file });
     }
     if owners.is_empty() {
         return None;
@@ -249,14 +263,6 @@ fn ancestors(process: &Entry, view: View) -> Vec<String> {
         above = Some(parent);
     }
     names
-}
-
-/// The parent, held open; `None` at the top, or if the parent ended meanwhile.
-fn parent(child: &Entry) -> Option<Entry> {
-    let ppid = child.stat().ok()?.ppid;
-    let parent = Entry::new(ppid).ok().filter(|_| ppid > 0)?;
-    // A child whose parent ends is given another one. As it still has this one, the pid was not reused before we opened it.
-    (child.stat().ok()?.ppid == ppid).then_some(parent)
 }
 
 #[cfg(test)]

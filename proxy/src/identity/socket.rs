@@ -1,14 +1,11 @@
-//! From the two ends of a connection to the processes that hold the client's socket.
+//! From the two ends of a connection to the client's socket.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
 
 use procfs::net::{TcpNetEntries, TcpNetEntry, TcpState};
-use procfs::process::{Process as Entry, all_processes};
 use procfs::{FromBufReadSI, current_system_info};
-use rustix::fs::{Dir, OFlags, readlinkat};
-use rustix::io::Errno;
 
 /// Why there is no socket.
 #[derive(Debug)]
@@ -69,43 +66,4 @@ fn find(table: &str, peer: SocketAddr, local: SocketAddr) -> io::Result<Option<u
         }
     }
     Ok(None)
-}
-
-/// Every process that holds the socket. All of `/proc` is read: the first holder found is not the answer while a second
-/// may exist. Processes of other users, whose files cannot be read, are passed over.
-pub(super) fn owners(inode: u64) -> Vec<Entry> {
-    let Ok(processes) = all_processes() else { return Vec::new() };
-    processes.flatten().filter(|process| holds(process, inode)).collect()
-}
-
-/// Whether one of the process's files is the socket.
-pub(super) fn holds(process: &Entry, inode: u64) -> bool {
-    descriptor(process, inode).is_some()
-}
-
-/// Whether this file of the process is still the socket: one look instead of one at each of its files.
-pub(super) fn holds_as(process: &Entry, descriptor: &str, inode: u64) -> bool {
-    let link = std::fs::read_link(format!("/proc/{}/fd/{descriptor}", process.pid));
-    link.is_ok_and(|link| link.as_os_str().as_encoded_bytes() == format!("socket:[{inode}]").as_bytes())
-}
-
-/// The name of the first of the process's files that is the socket.
-pub(super) fn descriptor(process: &Entry, inode: u64) -> Option<String> {
-    let wanted = format!("socket:[{inode}]");
-    let files = process.open_relative_flags("fd", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC).ok()?;
-    let entries = Dir::read_from(&files).ok()?;
-    let mut buffer = Vec::new();
-    for entry in entries.flatten().filter(|entry| !entry.file_name().to_bytes().starts_with(b".")) {
-        match readlinkat(&files, entry.file_name(), std::mem::take(&mut buffer)) {
-            Ok(target) if target.as_bytes() == wanted.as_bytes() => {
-                return entry.file_name().to_str().ok().map(str::to_owned);
-            }
-            Ok(target) => buffer = target.into_bytes(),
-            // Whose file may not be read: none of its files may.
-            Err(Errno::ACCESS) => return None,
-            // Closed meanwhile.
-            Err(_) => {}
-        }
-    }
-    None
 }

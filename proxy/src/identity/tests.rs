@@ -11,6 +11,7 @@ use narrowgate_core::digest::Digest;
 use super::*;
 
 mod namespace;
+mod untold;
 
 fn identify(peer: SocketAddr, local: SocketAddr, sandbox: &str) -> Identity {
     super::identify(peer, local, sandbox, None).0

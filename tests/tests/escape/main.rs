@@ -6,6 +6,7 @@
 mod authority;
 mod dns;
 mod framing;
+mod identity;
 mod inherited;
 mod ipv6;
 mod method;

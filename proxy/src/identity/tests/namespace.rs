@@ -30,7 +30,7 @@ kill "KILL", $client;
 "#;
 
 /// A client in namespaces of its own.
-struct Inside {
+pub(super) struct Inside {
     server: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
@@ -41,7 +41,10 @@ struct Inside {
 impl Inside {
     /// In new namespaces as `unshare` names them: `client`, in whose words `PORT` is where it connects to at `address`.
     fn start(namespaces: &str, address: &str, client: &[&str]) -> Inside {
-        let mut command = Command::new("unshare");
+        Inside::start_with(Command::new("unshare"), namespaces, address, client)
+    }
+
+    pub(super) fn start_with(mut command: Command, namespaces: &str, address: &str, client: &[&str]) -> Inside {
         command.args([namespaces, "--", "perl", "-e", SERVER, address]).args(client);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut server = command.spawn().expect("unshare, of util-linux");
@@ -61,7 +64,7 @@ impl Inside {
         inside
     }
 
-    fn ready(&mut self) {
+    pub(super) fn ready(&mut self) {
         let mut line = String::new();
         self.output.read_line(&mut line).unwrap();
         assert_eq!(line, "ready\n");
@@ -76,7 +79,7 @@ impl Inside {
         i32::try_from(self.server.id()).unwrap()
     }
 
-    fn identify(&self) -> (Identity, Option<Evidence>) {
+    pub(super) fn identify(&self) -> (Identity, Option<Evidence>) {
         super::super::identify(self.peer, self.local, "box", Some(self.pid()))
     }
 
@@ -97,7 +100,7 @@ impl Drop for Inside {
 }
 
 /// A sandbox of root's, and one that anybody can make; both with what `run` uses besides.
-fn kinds() -> Vec<&'static str> {
+pub(super) fn kinds() -> Vec<&'static str> {
     let is_root = std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self").unwrap()) == 0;
     let kinds = ["-Urn", "-Urnm", "-Urnmi"];
     if is_root { [&["-n", "-nm"], &kinds[..]].concat() } else { kinds.to_vec() }
