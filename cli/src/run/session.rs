@@ -53,9 +53,6 @@ async fn start(mut run: Run, remote: Remote, command: Vec<OsString>, report: &Re
     let (namespace, doors) = created.map_err(Failure::undecided)?.map_err(Failure::invalid)?;
     // The command must not be able to use up what reviewers reach the gateway by. It keeps the limit that it came with.
     narrowgate_sandbox::raise_descriptor_limit();
-    for lack in namespace.lacks() {
-        report.say(lack);
-    }
     let doors = Doors {
         proxy: doors.proxy,
         captured: doors.captured,
@@ -103,6 +100,9 @@ async fn attend(
         Ok(running) => running,
         Err(error) => return not_launched(&error),
     };
+    for lack in running.lacks() {
+        report.say(lack);
+    }
     let handle = running.handle();
     let mut ended = tokio::task::spawn_blocking(move || wait(running));
     let mut refused = std::pin::pin!(report.refused_by_reviewer());
