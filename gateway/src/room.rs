@@ -27,11 +27,13 @@ impl Room {
     }
 
     /// A place until it is dropped; `None` where there is none left for this sandbox. It has less than twice as many as
-    /// are free: so however many want all of it, something is left for the next one.
+    /// are free, and the last of them are for those that have none: so however many want all of it, something is left for
+    /// the next one.
     pub(crate) fn take(&self, sandbox: &str) -> Option<Place> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let (own, free) = (taken.each.get(sandbox).copied().unwrap_or(0), self.total.saturating_sub(taken.total));
-        if own >= self.each || own >= free.saturating_mul(2) {
+        let is_last = free <= self.total / 16;
+        if free == 0 || own >= self.each || own >= free.saturating_mul(2) || (own > 0 && is_last) {
             return None;
         }
         taken.total += 1;
@@ -68,16 +70,23 @@ pub(crate) struct Rooms {
     pub(crate) waits: Room,
     /// For those that wait for the next policy. Apart, so that what waits for a person never keeps a proxy from it.
     pub(crate) watches: Room,
+    /// For proxies that say what is over. Apart, so that no agent keeps its proxy from it by asking for other things.
+    pub(crate) ends: Room,
 }
 
 impl Rooms {
-    /// Of so many connections, three sixteenths are left to people and to whoever has not said yet who they are.
+    /// Of so many connections, two sixteenths are left to people and to whoever has not said yet who they are.
     ///
     /// A sandbox may have as many waiting calls as it may have requests that wait (`held::ask`), and proves one thing at
     /// a time, so that more calls at once would only queue.
     pub(crate) fn of(connections: usize) -> Rooms {
         let parts = |parts: usize| connections * parts / 16;
-        Rooms { work: Room::new(64, parts(3)), waits: Room::new(200, parts(6)), watches: Room::new(4, parts(4)) }
+        Rooms {
+            work: Room::new(64, parts(3)),
+            waits: Room::new(200, parts(6)),
+            watches: Room::new(4, parts(4)),
+            ends: Room::new(16, parts(1)),
+        }
     }
 }
 
@@ -96,10 +105,12 @@ mod tests {
         assert_eq!(one.len(), 200, "its own bound");
         let two = take(&room, "two", 1000);
         let three = take(&room, "three", 1000);
-        assert_eq!((two.len(), three.len()), (92, 30), "a part of what is left");
-        assert_eq!(take(&room, "four", 1).len(), 1, "and there is something for the next");
-        drop(one);
-        assert_eq!(take(&room, "three", 1000).len(), 134, "what is free again is anybody's");
+        assert_eq!((two.len(), three.len()), (92, 24), "a part of what is left");
+        let next: Vec<_> = (4..=24).map(|next| take(&room, &next.to_string(), 2)).collect();
+        assert!(next.iter().all(|places| places.len() == 1), "and there is something for the next");
+        assert!(room.take("25").is_none(), "as long as there is anything");
+        drop((one, next));
+        assert!(take(&room, "three", 1000).len() > 100, "what is free again is anybody's");
         drop((two, three));
         let left = room.taken.lock().map(|taken| (taken.total, taken.each.len()));
         assert_eq!(left.ok(), Some((0, 0)), "nothing is kept of those that left");

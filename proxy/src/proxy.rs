@@ -174,10 +174,10 @@ async fn begin(config: Config) -> Result<Arc<Shared>, StartError> {
         Err(e) => return Err(e.into()),
     }
     // Before the policy, which may have what was granted for the session before.
-    held::announce(&shared).await;
+    let announced = held::announce(&shared).await;
     first_policy(&shared, &loader).await?;
     shared.tasks.spawn(loader.follow());
-    shared.tasks.spawn(held::begin(shared.clone()));
+    shared.tasks.spawn(held::begin(shared.clone(), announced));
     shared.tasks.spawn(report::follow(shared.clone()));
     Ok(shared)
 }

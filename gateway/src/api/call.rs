@@ -37,16 +37,31 @@ impl FromRequestParts<Arc<Service>> for Call {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Call, Failure> {
-        let caller = caller(parts, service).await?;
-        let place = match &caller.sandbox {
-            Some(sandbox) => Some(service.rooms.work.take(sandbox).ok_or(Failure::Busy)?),
-            None => None,
-        };
-        Ok(Call { caller, _place: place, _connection: connection(parts) })
+        Call::within(&service.rooms.work, parts, service).await
+    }
+}
+
+/// A call of a proxy that says what is over.
+pub(super) struct Ending(pub(super) Call);
+
+impl FromRequestParts<Arc<Service>> for Ending {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Ending, Failure> {
+        Call::within(&service.rooms.ends, parts, service).await.map(Ending)
     }
 }
 
 impl Call {
+    async fn within(room: &Room, parts: &Parts, service: &Service) -> Result<Call, Failure> {
+        let caller = caller(parts, service).await?;
+        let place = match &caller.sandbox {
+            Some(sandbox) => Some(room.take(sandbox).ok_or(Failure::Busy)?),
+            None => None,
+        };
+        Ok(Call { caller, _place: place, _connection: connection(parts) })
+    }
+
     /// Keeps the place until the change is done, also where the caller goes away: or who comes and goes would have any
     /// number of changes under way.
     pub(super) async fn until<T>(self, change: impl Future<Output = T>) -> T {

@@ -9,7 +9,7 @@ use axum::http::{StatusCode, Uri};
 use narrowgate_core::held::{HeldAnswer, HeldList, HeldOutcome, HeldStatus, HeldView, MOST_REQUESTS, Session};
 use serde::Deserialize;
 
-use super::call::{Call, Person, Poll};
+use super::call::{Call, Ending, Person, Poll};
 use super::extract::{self, Filter, Segment, to_the_end};
 use crate::failure::Failure;
 use crate::held::{self, Asking, Gates};
@@ -63,7 +63,7 @@ struct LeaveQuery {
 /// `DELETE /v1/sandboxes/{name}/held/{id}?requests=N`
 pub(super) async fn leave(
     State(service): State<Arc<Service>>,
-    caller: Call,
+    Ending(caller): Ending,
     Path((name, id)): Path<(String, String)>,
     uri: Uri,
 ) -> Result<StatusCode, Failure> {
@@ -77,7 +77,7 @@ pub(super) async fn leave(
 /// `PUT /v1/sandboxes/{name}/session`
 pub(super) async fn session(
     State(service): State<Arc<Service>>,
-    caller: Call,
+    Ending(caller): Ending,
     Segment(name): Segment,
     body: Body,
 ) -> Result<StatusCode, Failure> {

@@ -107,13 +107,13 @@ impl Service {
 
     /// The policy in force with the rule, proven now and certified for this request alone, or why there is none any more.
     async fn granted_once(&self, row: &HeldRow) -> Result<Result<Bundle, String>, Failure> {
-        let over = || Ok(Err("over: the answer was for one request, at once".to_owned()));
         let now = clock::now();
         if row.spent_at.is_some() || row.decided_at.is_none_or(|at| at.saturating_add(FETCHED_WITHIN) < now) {
-            return over();
+            return self.over(row).await.map(Err);
         }
         let record: DenialRecord = read(row, "record", &row.record)?;
-        let (operation, behalf) = (stored_operation(row)?, Behalf::Sandbox(&row.sandbox));
+        // It carries out what a person said: what else the sandbox has proven is no reason for it to wait.
+        let (operation, behalf) = (stored_operation(row)?, Behalf::People);
         let active = self.sandbox(&row.sandbox).await?.active;
         let fitting = self.fitting(&active, &operation, Lasting::ForNow, &record, behalf).await?;
         let fit = match fitting {
@@ -129,9 +129,19 @@ impl Service {
             }
         };
         if !self.store.hand_out_held(&row.id, clock::now(), FETCHED_WITHIN).await? {
-            return over();
+            return self.over(row).await.map(Err);
         }
         self.bundle_once(row, &active, *fit).await.map(Ok)
+    }
+
+    /// The time of the answer is over. Where nobody had its grant, nothing was let through, and it is said so.
+    async fn over(&self, row: &HeldRow) -> Result<String, Failure> {
+        let message = "over: the answer was for one request, at once";
+        if row.spent_at.is_none() && self.store.refuse_held(&row.id, message).await? {
+            self.changed();
+            tracing::warn!(sandbox = row.sandbox, held = row.id, "what was granted once was not fetched in time");
+        }
+        Ok(message.to_owned())
     }
 
     async fn bundle_once(&self, row: &HeldRow, active: &VersionRow, fit: Fit) -> Result<Bundle, Failure> {

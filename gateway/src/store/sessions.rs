@@ -37,8 +37,10 @@ impl<'a> Ending<'a> {
     }
 }
 
-/// How many ended sessions of a sandbox are remembered: the newest.
+/// How many ended sessions of a sandbox are remembered, those that ended last;
 const KEPT_SESSIONS: u32 = 100;
+/// and those that ended within so many seconds: what is granted for a session lasts no longer.
+const KEPT_SECONDS: i64 = 12 * 60 * 60;
 /// Of a sandbox's sessions `?1`, named `?2`: those that end. `?3` is [`Ending::is_only`].
 const ENDING: &str = "sandbox = ?1 AND (session IS ?2) = ?3";
 
@@ -70,11 +72,12 @@ impl Store {
             end(&mut tx, "UPDATE held SET status = 'cancelled', decided_at = ?4 WHERE status = 'waiting'").await?;
         end(&mut tx, "UPDATE held SET spent_at = ?4 WHERE status = 'once' AND spent_at IS NULL").await?;
         sqlx::query(
-            "DELETE FROM held_sessions WHERE sandbox = ?1 AND ended_at IS NOT NULL AND seq <= (SELECT seq FROM held_sessions
-             WHERE sandbox = ?1 AND ended_at IS NOT NULL ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
+            "DELETE FROM held_sessions WHERE sandbox = ?1 AND ended_at < ?3 AND seq IN (SELECT seq FROM held_sessions
+             WHERE sandbox = ?1 AND ended_at IS NOT NULL ORDER BY ended_at DESC, seq DESC LIMIT -1 OFFSET ?2)",
         )
         .bind(id)
         .bind(KEPT_SESSIONS)
+        .bind(now.saturating_sub(KEPT_SECONDS))
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;

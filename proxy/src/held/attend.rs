@@ -45,7 +45,10 @@ pub(super) async fn attend(shared: Arc<Shared>, group: Arc<Group>, hold: Hold, p
     if let Some(held_id) = once {
         tokio::select! {
             // All that waited are decided: the grant is for nobody any more.
-            () = group.abandoned.cancelled() => cancel(&shared, &held_id, &format!("?{}", requests(waited))).await,
+            () = group.abandoned.cancelled() => {
+                let counted = if waited > 0 { format!("?{}", requests(waited)) } else { String::new() };
+                cancel(&shared, &held_id, &counted).await;
+            }
             () = shared.stop.cancelled() => {}
         }
     }

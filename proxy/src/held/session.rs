@@ -12,6 +12,8 @@ use crate::shared::{Shared, id};
 
 /// Between two tries.
 const PAUSE: Duration = Duration::from_secs(1);
+/// The same while it is busy.
+const AGAIN: Duration = Duration::from_millis(150);
 /// A proxy that starts or stops does not wait for a gateway that is away.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -62,19 +64,23 @@ impl Held {
 }
 
 /// Announces the session once, if the gateway is there: what was granted for the one before is then not taken up again.
-pub(crate) async fn announce(shared: &Shared) {
-    let session = Session::running(shared.held.session());
-    match timeout(PATIENCE, shared.gateway.put(&path(shared), &session)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(e)) => tracing::debug!("the session is not announced: {e}"),
-        Err(_) => tracing::info!("the gateway is not told in time that a session begins; it is told later"),
+/// Whether it was.
+pub(crate) async fn announce(shared: &Shared) -> bool {
+    match said(shared, &Session::running(shared.held.session())).await {
+        Some(Ok(())) => return true,
+        Some(Err(e)) => tracing::debug!("the session is not announced: {e}"),
+        None => tracing::info!("the gateway is not told in time that a session begins; it is told later"),
     }
+    false
 }
 
-/// Announces the session, and again whenever the gateway was away: the same one again changes nothing there. Ends where
-/// another proxy is in charge.
-pub(crate) async fn begin(shared: Arc<Shared>) {
+/// Announces the session unless it was `announced`, and again whenever the gateway was away: the same one again changes
+/// nothing there. Ends where another proxy is in charge.
+pub(crate) async fn begin(shared: Arc<Shared>, announced: bool) {
     let announce = async {
+        if announced {
+            shared.held.reconnected.notified().await;
+        }
         while let Some(name) = shared.held.announced() {
             let session = Session::running(name.as_str());
             match shared.gateway.put(&path(&shared), &session).await {
@@ -99,12 +105,24 @@ pub(crate) async fn begin(shared: Arc<Shared>) {
 
 /// Ends it, with all that waits in it: another proxy may have begun the next one already.
 pub(crate) async fn end(shared: &Shared) {
-    let over = Session::over(shared.held.session());
-    match timeout(PATIENCE, shared.gateway.put(&path(shared), &over)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(e)) => tracing::debug!("the end of the session is not told: {e}"),
-        Err(_) => tracing::info!("the gateway is not told in time that the session ends; the next one tells it"),
+    match said(shared, &Session::over(shared.held.session())).await {
+        Some(Ok(())) => {}
+        Some(Err(e)) => tracing::warn!("the gateway does not take the end of the session: {e}"),
+        None => tracing::warn!("the gateway is not told in time that the session ends; the next one tells it"),
     }
+}
+
+/// Says it, again where the gateway was busy; `None` where the time for that is over.
+async fn said(shared: &Shared, session: &Session) -> Option<Result<(), ClientError>> {
+    let say = async {
+        loop {
+            match shared.gateway.put(&path(shared), session).await {
+                Err(ClientError::Status { status: 503, .. }) => sleep(AGAIN).await,
+                other => return other,
+            }
+        }
+    };
+    timeout(PATIENCE, say).await.ok()
 }
 
 fn path(shared: &Shared) -> String {

@@ -149,7 +149,7 @@ impl Store {
     /// An answer `once` that came to nothing before anything was granted.
     pub(crate) async fn refuse_held(&self, id: &str, reason: &str) -> Result<bool, StoreError> {
         let done = sqlx::query(
-            "UPDATE held SET status = 'refused', reason = ? WHERE id = ? AND status = 'once' AND granted_at IS NULL",
+            "UPDATE held SET status = 'refused', reason = ?, requests = NULL WHERE id = ? AND status = 'once' AND granted_at IS NULL",
         )
         .bind(reason)
         .bind(id)
