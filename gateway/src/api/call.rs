@@ -37,7 +37,7 @@ impl FromRequestParts<Arc<Service>> for Call {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Call, Failure> {
-        Call::within(&service.rooms.work, parts, service).await
+        Call::within(&[&service.rooms.work], parts, service).await
     }
 }
 
@@ -48,15 +48,16 @@ impl FromRequestParts<Arc<Service>> for Ending {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Ending, Failure> {
-        Call::within(&service.rooms.ends, parts, service).await.map(Ending)
+        Call::within(&[&service.rooms.ends, &service.rooms.work], parts, service).await.map(Ending)
     }
 }
 
 impl Call {
-    async fn within(room: &Room, parts: &Parts, service: &Service) -> Result<Call, Failure> {
+    /// In the first of the rooms that has a place.
+    async fn within(rooms: &[&Room], parts: &Parts, service: &Service) -> Result<Call, Failure> {
         let caller = caller(parts, service).await?;
         let place = match &caller.sandbox {
-            Some(sandbox) => Some(room.take(sandbox).ok_or(Failure::Busy)?),
+            Some(sandbox) => Some(rooms.iter().find_map(|room| room.take(sandbox)).ok_or(Failure::Busy)?),
             None => None,
         };
         Ok(Call { caller, _place: place, _connection: connection(parts) })
