@@ -14,10 +14,8 @@ use crate::shared::Shared;
 pub(super) const PAUSE: Duration = Duration::from_millis(300);
 /// Those that join or leave within this time are told of together.
 const DEBOUNCE: Duration = Duration::from_millis(250);
-/// No question is told of more often, however its waiters come and go: each time is a write in the gateway. The pause
-/// doubles with each time up to the most: a poll that is broken off may be one that was about to have an answer.
+/// No question is told of more often, however its waiters come and go: each time is a write in the gateway.
 const PACE: Duration = Duration::from_secs(1);
-const SLOWEST: Duration = Duration::from_secs(20);
 
 /// Where the question stands once that is no longer `waiting`; asked for until `deadline`. Asking takes nothing away.
 /// `waiters` is how many wait for the answer: the poll is begun anew soon after that changed.
@@ -28,7 +26,6 @@ pub(super) async fn outcome(
     mut waiters: Option<watch::Receiver<usize>>,
 ) -> Result<HeldOutcome, ClientError> {
     let place = shared.held.line.join();
-    let mut pace = PACE;
     loop {
         let turn = place.turn().await;
         let count = waiters.as_mut().map(|waiters| *waiters.borrow_and_update());
@@ -42,10 +39,7 @@ pub(super) async fn outcome(
         let looked = tokio::select! {
             looked = shared.gateway.get_within::<HeldOutcome>(&path, slice + Duration::from_secs(1)) => looked,
             // What the poll would have said, the next one says.
-            () = changed(&mut waiters, count, polled + pace), if polled < deadline => {
-                pace = (pace * 2).min(SLOWEST);
-                continue;
-            }
+            () = changed(&mut waiters, count, polled + PACE), if polled < deadline => continue,
             () = turn.over(), if polled < deadline => continue,
         };
         drop(turn);
